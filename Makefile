@@ -1,0 +1,98 @@
+# Thin on purpose: each target is one command that you may as well type yourself.
+PYTHON ?= python3
+BIN := .venv/bin
+UV := 0.13.9
+# JupyterLab's question about news, in the corner, and its looking for updates: it asks nobody outside of this machine.
+NO_NEWS := {"disabledExtensions": {"@jupyterlab/apputils-extension:announcements": true}}
+# An offline kit (`make bundle`), where one is named or lies here or beside: all comes from it, and nothing from a network.
+DOCKERLAB_KIT ?= $(patsubst %/SHA256SUMS,%,$(firstword $(wildcard kit/SHA256SUMS ../kit/SHA256SUMS)))
+override DOCKERLAB_KIT := $(abspath $(DOCKERLAB_KIT))
+export DOCKERLAB_KIT
+PIP := $(if $(DOCKERLAB_KIT),$(firstword $(wildcard $(DOCKERLAB_KIT)/wheels/pip-*.whl))/pip,-m pip)
+OFFLINE := $(if $(DOCKERLAB_KIT),--no-index --find-links $(DOCKERLAB_KIT)/wheels)
+
+# What is proven with no network at all: of the lessons, one that installs packages in a build, and one that installs a server.
+# `make prove OFFLINE_PROOF=` proves all lessons, and `make test` as a whole.
+OFFLINE_PROOF ?= not (test_lesson or test_whole) or 04_ or 06_
+
+.PHONY: lab setup test prove notebooks site bench bundle hub hub-image hub-proof pins lint clean
+
+lab: setup            ## open JupyterLab at the first lesson
+	$(BIN)/jupyter lab --allow-root notebooks/00_start_here.ipynb
+
+setup: .venv/ready    ## Python packages, engine, base image: whatever is missing
+	$(BIN)/dockerlab setup
+
+# `uv` installs the same pinned packages as `pip install -r requirements.txt`, several times faster.
+.venv/ready: requirements.txt pyproject.toml
+	[ -z "$(DOCKERLAB_KIT)" ] || $(PYTHON) notebooks/dockerlab/kit/portable.py check "$(DOCKERLAB_KIT)"
+	$(PYTHON) -m venv --without-pip --clear .venv
+	$(PYTHON) $(PIP) --python $(BIN)/python install --quiet --disable-pip-version-check $(OFFLINE) uv==$(UV) \
+	    || { $(PYTHON) -m venv .venv && $(BIN)/python -m pip install --quiet $(OFFLINE) uv==$(UV); }
+	$(BIN)/uv pip install --quiet --python $(BIN)/python $(OFFLINE) -r requirements.txt
+	mkdir -p .venv/etc/jupyter/labconfig && echo '$(NO_NEWS)' > .venv/etc/jupyter/labconfig/page_config.json
+	touch $@
+
+test: setup lint      ## what a maintainer runs before each commit: units, engine, each lesson against its output
+	$(BIN)/pytest -n 2 --dist loadscope
+
+prove: setup .venv-site/ready ## the long proof: seeded faults, a real browser, projects audited, no network at all
+	$(BIN)/pytest -n 2 --dist worksteal -m "prove or browser" tests --ignore tests/audit --ignore tests/kit
+	$(BIN)/pytest -n 3 --dist worksteal -m prove tests/audit --ignore tests/audit/test_hostile.py  # these mostly wait
+	$(BIN)/pytest -m prove tests/audit/test_hostile.py  # alone: these take what they can get of the machine
+	$(BIN)/pytest -m prove tests/kit -k "$(OFFLINE_PROOF)"
+
+lint: .venv/ready
+	$(BIN)/ruff check && $(BIN)/ruff format --check
+
+clean:                ## leave nothing behind, but for your answers to exercises
+	[ ! -x $(BIN)/dockerlab ] || $(BIN)/dockerlab clean --everything
+	rm -rf .venv .venv-site $(HUB)/.venv $(HUB)/node_modules $(HUB)/state build .pytest_cache .ruff_cache bench.json
+
+notebooks: setup      ## execute all lessons anew, and normalise them
+	$(BIN)/python tests/lessons/normalise.py $(NOTEBOOKS)
+	$(BIN)/python tests/lessons/readme.py
+
+site: .venv-site/ready ## the executed lessons as a static site for reading, in build/site
+	.venv-site/bin/python notebooks/site build/site
+
+# An environment of its own: no lesson needs these packages, so `make lab` and the offline kit do not carry them.
+.venv-site/ready: notebooks/site/requirements.txt | .venv/ready
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv-site
+	$(BIN)/uv pip install --quiet --python .venv-site/bin/python -r $<
+	touch $@
+
+bench: setup          ## ratios, measured side by side
+	$(BIN)/python tests/bench --json bench.json
+
+bundle: setup         ## the offline kit: all of it in one folder, for machines that have no network
+	DOCKERLAB_KIT= $(BIN)/dockerlab bundle $(FOLDER) $(foreach one,$(PYTHONS),--python $(one))
+
+HUB := notebooks/hub
+
+hub: hub-image        ## a JupyterHub for a room: a server for each learner, with an engine of its own
+	$(HUB)/.venv/bin/jupyterhub --config $(HUB)/jupyterhub_config.py
+
+hub-image: setup $(HUB)/.venv/ready ## the learners' image: the lessons as they are here
+	$(HUB)/.venv/bin/python $(HUB)/room.py build
+
+hub-proof: hub-image  ## three learners at one hub, for real: some ten minutes, and about 4 GB of memory
+	$(HUB)/.venv/bin/pytest -s tests/hub/prove_room.py
+
+# As with the site: no lesson needs these packages.
+$(HUB)/.venv/ready: $(HUB)/requirements.txt $(HUB)/package-lock.json | .venv/ready
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(HUB)/.venv
+	$(BIN)/uv pip install --quiet --python $(HUB)/.venv/bin/python -r requirements.txt -r $<
+	PATH="$(abspath $(HUB)/.venv/bin):$$PATH" npm ci --silent --no-audit --no-fund --prefix $(HUB)
+	touch $@
+
+pins: .venv/ready     ## requirements.txt, the site's and the hub's, anew
+	( echo "# Made by 'make pins' from pyproject.toml. Installs the package dockerlab, too."; echo "-e ."; \
+	  $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --upgrade --no-header --no-annotate pyproject.toml \
+	) > requirements.new && mv requirements.new requirements.txt
+	( echo "# Made by 'make pins' from pyproject.toml: what 'make site' needs, and nothing else does."; \
+	  $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --upgrade --no-header --no-annotate --group site \
+	) > requirements.new && mv requirements.new notebooks/site/requirements.txt
+	( echo "# Made by 'make pins' from requirements.in, to fit the laboratory's own requirements.txt."; \
+	  grep -v '^-e' requirements.txt | $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --upgrade --no-header \
+	  --no-annotate --constraints - $(HUB)/requirements.in) > requirements.new && mv requirements.new $(HUB)/requirements.txt

@@ -1,0 +1,41 @@
+"""The laboratory that the lessons import: experiments on a real Docker engine, and the records of what was observed."""
+
+from typing import Any
+
+from .build import build
+from .build_context import context
+from .exercise import NotYet, exercise
+from .lab import open_lab
+from .progress import progress
+from .serve import serve
+from .stop import Variant, stop, stop_side_by_side
+from .tables import stops_table, table
+from .traffic import send, steady
+
+__all__ = [
+    "NotYet",
+    "Variant",
+    "build",
+    "context",
+    "exercise",
+    "layers",
+    "open_lab",
+    "progress",
+    "send",
+    "serve",
+    "steady",
+    "stop",
+    "stop_side_by_side",
+    "stops_table",
+    "table",
+    "timeline",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """The figures when they are first asked for: the library that draws them takes a second to load."""
+    if name in ("layers", "timeline"):
+        from . import figures
+
+        return getattr(figures, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,175 @@
+"""The command `dockerlab audit`."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import signal
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from .. import engine
+from ..errors import LabError
+from ..records import Audit
+from . import mends, reports
+from .audit import CHECK_IDS, TIMEOUT_SECONDS, examine
+from .observations import Observations
+from .project import Project, environment_file, find, from_compose
+from .substitute import parse_base
+from .suggest import diff
+
+FAILED, IMPOSSIBLE = 1, 2
+"""Exit codes: a check failed; the project could not be audited."""
+
+
+def command(
+    path: Annotated[str, typer.Argument(help="The folder of the project, which is its build context.")] = ".",
+    dockerfile: Annotated[
+        str | None, typer.Option(help="The Dockerfile, from here or from the folder; else the folder's own.")
+    ] = None,
+    target: Annotated[str | None, typer.Option(help="The build stage to stop at; else the last.")] = None,
+    build_arg: Annotated[list[str] | None, typer.Option(help="K=V, a build argument; may be repeated.")] = None,
+    env: Annotated[list[str] | None, typer.Option(help="K=V, a variable of the container; may be repeated.")] = None,
+    env_file: Annotated[str | None, typer.Option(help="A file of such variables, as `docker run` takes it.")] = None,
+    port: Annotated[int | None, typer.Option(help="Where it listens in the container; else it is found.")] = None,
+    command: Annotated[str | None, typer.Option(help="What is started instead of the image's CMD.")] = None,
+    compose: Annotated[str | None, typer.Option(help="A Compose file, for what it says of a service.")] = None,
+    service: Annotated[str | None, typer.Option(help="The service in it.")] = None,
+    base: Annotated[
+        list[str] | None,
+        typer.Option(help="IMAGE[=SUBSTITUTE]: what to build on where IMAGE cannot be had; else the lab's base image."),
+    ] = None,
+    check: Annotated[list[str] | None, typer.Option(help="Make this check only; may be repeated.")] = None,
+    skip: Annotated[list[str] | None, typer.Option(help="Leave this check out; may be repeated.")] = None,
+    format: Annotated[str, typer.Option(help="table, json, junit, sarif or markdown.")] = "table",
+    output: Annotated[str | None, typer.Option(help="The file to write the report to; else it is printed.")] = None,
+    timeout: Annotated[float, typer.Option(help="Seconds, the project's own build included.")] = TIMEOUT_SECONDS,
+    fail_on: Annotated[str, typer.Option(help="fail or warn: from which verdict on the exit code is 1.")] = "fail",
+    suggest: Annotated[bool, typer.Option("--suggest", help="Print a diff for what has a certain mend.")] = False,
+) -> None:
+    """Hold a project against the experiments of the lessons. Its files are only read.
+
+    Exit code 0: no check failed. 1: one failed. 2: it could not be audited.
+    """
+    signal.signal(signal.SIGTERM, _interrupt)  # ended from outside, it cleans up as after Ctrl-C
+    _known("--format", format, reports.FORMATS)
+    _known("--fail-on", fail_on, ("fail", "warn"))
+    for id_ in [*(check or []), *(skip or [])]:
+        _known("a check", id_, CHECK_IDS)
+    if timeout <= 0:
+        raise LabError(f"--timeout {timeout:g} leaves no time.", "Name the seconds that it may take: --timeout 900.")
+    _writable(output)
+    project = _project(
+        path,
+        compose,
+        service,
+        dockerfile,
+        {
+            "target": target,
+            "build_args": _pairs("--build-arg", build_arg),
+            "environment": {**(environment_file(env_file) if env_file else {}), **_pairs("--env", env)},
+            "port": port,
+            "command": shlex.split(command) if command else None,
+        },
+    )
+    options: dict[str, Any] = {"bases": _bases(base), "only": check or (), "skip": skip or (), "timeout": timeout}
+    err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+    def say(line: str) -> None:
+        err.print(escape(line), style="dim")
+
+    try:
+        card, observed = examine(project, report=say, **options)
+        _give(card, format, output)
+        if suggest:
+            # A report for machines stays whole: the diff does not follow it into the same file.
+            onto = sys.stdout if output or format in ("table", "markdown") else sys.stderr
+            onto.write(_suggested(project, card, observed, options, say))
+    except KeyboardInterrupt:
+        err.print("Interrupted. Nothing of the audit is left.")
+        raise typer.Exit(130) from None
+    counted = card.count("fail") + (card.count("warn") if fail_on == "warn" else 0)
+    raise typer.Exit(FAILED if counted else 0)
+
+
+def _project(
+    path: str, compose: str | None, service: str | None, dockerfile: str | None, options: dict[str, Any]
+) -> Project:
+    if service and not compose:
+        raise LabError(
+            "--service names a service, and no Compose file is named.", "Name it, too: --compose compose.yaml."
+        )
+    if not compose:
+        return find(path, dockerfile=dockerfile, **options)
+    project = from_compose(path, compose, service, engine.ensure(lambda line: None))
+    environment = {**project.environment, **options.pop("environment")}
+    build_args = {**project.build_args, **options.pop("build_args")}
+    given = {name: value for name, value in options.items() if value is not None}
+    if dockerfile:
+        given["dockerfile"] = find(project.folder, dockerfile=dockerfile).dockerfile
+    return replace(project, environment=environment, build_args=build_args, **given)
+
+
+def _pairs(option: str, items: list[str] | None) -> dict[str, str]:
+    """`NAME=value` items; a name alone takes its value from here, as with `docker run`."""
+    pairs = {}
+    for item in items or []:
+        name, given, value = item.partition("=")
+        if not name or not (given or name in os.environ):
+            raise LabError(f"{option} {item} has no value.", f"Write {option} NAME=value, or export NAME.")
+        pairs[name] = value if given else os.environ[name]
+    return pairs
+
+
+def _bases(items: list[str] | None) -> dict[str, str]:
+    given = [parse_base(item) for item in items or []]
+    return {base.image: base.by or "" for base in given}
+
+
+def _known(what: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise LabError(f"{what}: there is no {value!r}.", f"It is one of {', '.join(known)}.")
+
+
+def _writable(output: str | None) -> None:
+    """A report that cannot be written is told before the work, not after it."""
+    if output and not Path(output).absolute().parent.is_dir():
+        raise LabError(f"The report cannot be written: there is no folder for {output}.", "Make the folder first.")
+
+
+def _give(card: Audit, format: str, output: str | None) -> None:
+    if not output:
+        width = max(60, min(shutil.get_terminal_size((80, 24)).columns, 120))
+        sys.stdout.write(reports.render(card, format, width=width, colour=sys.stdout.isatty()))
+        return
+    try:
+        Path(output).write_text(reports.render(card, format), encoding="utf-8")
+    except OSError as error:
+        raise LabError(f"The report {output} cannot be written ({error.strerror}).", "Name another file.") from error
+
+
+def _suggested(
+    project: Project, card: Audit, observed: Observations, options: dict[str, Any], say: Callable[[str], None]
+) -> str:
+    """What is certain to mend something, as a diff. The project stays as it is."""
+    found = mends.proven(project, card, observed, options, say)
+    if not found:
+        say("No mend is certain enough to be suggested.")
+        return ""
+    for suggestion in found:
+        say(f"{', '.join(suggestion.checks)}: {suggestion.description}")
+    say("Audited with these mends, the checks pass, and no other is worse.")
+    name = project.dockerfile if not project.dockerfile.is_absolute() else project.dockerfile.name
+    return diff(mends.text_of(project), found[-1].text, str(name))
+
+
+def _interrupt(number: int, frame: object) -> None:
+    raise KeyboardInterrupt

@@ -1,0 +1,104 @@
+"""What an audited project may take of the machine: time, disk, and processes while it is built.
+
+Containers are started with limits of memory and processes, which the engine holds. A build has none: BuildKit runs it,
+and takes no limits from the engine's interface. So the time and the disk are watched from here, and the build is
+cancelled where either runs out. Where this process may write the kernel's control groups (root on the engine's
+machine), each step of a build that runs meanwhile may have `BUILD_PROCESSES` processes at most.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from ..engine import Engine
+
+BUILD_PROCESSES = 2048
+"""Processes and threads of one step of a build. A compiler on many cores uses some hundreds."""
+
+KEPT_FREE_BYTES = 2 * 10**9
+"""What must stay free on the disk of the engine's data, where that is a disk of this machine."""
+
+GROWTH_BYTES = 20 * 10**9
+"""How much more of that disk may be used than when the audit began."""
+
+_GROUPS = Path("/sys/fs/cgroup")
+_POLL_SECONDS = 0.05
+
+
+class Limits:
+    """The limits of one audit. `trouble` tells whether one is reached.
+
+    Args:
+        engine: the engine.
+        data: the folder of the engine's data, on the engine's machine.
+        seconds: how long the audit may take.
+    """
+
+    def __init__(self, engine: Engine, data: str, seconds: float) -> None:
+        self.deadline = time.monotonic() + seconds
+        self.seconds = seconds
+        self.cancelled = threading.Event()
+        is_local = engine.url.startswith("unix://") and Path(data).is_dir()
+        self._data = data if is_local else ""
+        self._free_at_first = self._free()
+
+    @property
+    def left(self) -> float:
+        """Seconds until the audit must have ended; at least 0.1."""
+        return max(0.1, self.deadline - time.monotonic())
+
+    def trouble(self) -> str:
+        """Which limit is reached, in a sentence; empty where none is."""
+        if self.cancelled.is_set():
+            return "The audit was cancelled."
+        if time.monotonic() > self.deadline:
+            return f"The audit was not done within {self.seconds:g} s."
+        free = self._free()
+        if free is not None and self._free_at_first is not None:
+            if free < min(KEPT_FREE_BYTES, self._free_at_first / 2):
+                return f"The disk of the engine has {free / 1e9:.1f} GB left, and the project goes on writing."
+            if self._free_at_first - free > GROWTH_BYTES:
+                return f"More than {GROWTH_BYTES / 1e9:.0f} GB were written to the engine's disk since the audit began."
+        return ""
+
+    def _free(self) -> int | None:
+        with contextlib.suppress(OSError):
+            return shutil.disk_usage(self._data).free if self._data else None
+        return None
+
+    @contextlib.contextmanager
+    def on_builds(self) -> Iterator[None]:
+        """Hold the steps of builds to `BUILD_PROCESSES` while the block lasts."""
+        ended = threading.Event()
+        thread = threading.Thread(target=self._hold, args=(ended,), daemon=True, name="build limits")
+        if self._data and os.access(_GROUPS, os.W_OK):
+            thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+
+    def _hold(self, ended: threading.Event) -> None:
+        held: set[Path] = set()
+        while not ended.is_set():
+            for group in _build_groups():
+                if group not in held:
+                    held.add(group)
+                    with contextlib.suppress(OSError):  # it has ended, or there is no such controller
+                        if (limit := group / "pids.max").read_text().strip() == "max":
+                            limit.write_text(str(BUILD_PROCESSES))
+            ended.wait(_POLL_SECONDS)
+
+
+def _build_groups() -> Iterator[Path]:
+    """The control groups of the steps that BuildKit carries out now (cgroup v1 and v2; with and without systemd)."""
+    for root in (_GROUPS / "pids", _GROUPS):
+        for pattern in ("*/buildkit/*", "system.slice/*buildkit*", "system.slice/*/buildkit*/*"):
+            with contextlib.suppress(OSError):
+                yield from root.glob(pattern)

@@ -1,0 +1,192 @@
+"""What the experiments of an audit saw. The checks turn it into verdicts, and never touch the engine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ..dockerfile import Dockerfile
+from ..records import Build, Context, LintFinding, Stop
+from .project import Project
+
+SHELLS = frozenset({"sh", "bash", "dash", "ash", "zsh", "ksh", "busybox"})
+INITS = frozenset({"tini", "tini-static", "docker-init", "dumb-init", "catatonit", "s6-svscan", "init"})
+
+
+@dataclass(frozen=True)
+class Process:
+    """A process of a container, as `ps` on the engine's machine tells it.
+
+    Attributes:
+        pid: on the engine's machine.
+        parent: the process that started it.
+        uid: the user it runs as.
+        rss_bytes: its resident memory; what processes share is counted in each.
+        command: its command line.
+    """
+
+    pid: int
+    parent: int
+    uid: int
+    rss_bytes: int
+    command: str
+
+    @property
+    def program(self) -> str:
+        """The name of what was started: ``python3.13``, ``sh``."""
+        return self.command.split(maxsplit=1)[0].rsplit("/", 1)[-1].lstrip("-") if self.command.strip() else ""
+
+    @property
+    def is_shell(self) -> bool:
+        return self.program in SHELLS
+
+    @property
+    def is_init(self) -> bool:
+        return self.program in INITS
+
+
+@dataclass(frozen=True)
+class SeenRequest:
+    """A request as the application saw it: the scheme, the client's address, the URL, the `Host` header."""
+
+    scheme: str
+    client: str
+    url: str
+    host: str
+
+
+@dataclass(frozen=True)
+class Rest:
+    """The application at rest: started, asked, looked at, stopped.
+
+    Attributes:
+        port: where it listens in the container.
+        probe: whether the probe answers.
+        no_probe: why it does not.
+        pid1: the main process's command line.
+        processes: all of the container's, the main one first; empty where nothing could tell.
+        lifespans: how many lifespans had started; None where neither the probe nor a log can tell.
+        honest: an honest request, as a proxy passes it.
+        forged: the same, of a client that claimed another address.
+        peer: the address that the requests came from, as the application sees it without headers.
+        trusts_other: what the application is told to trust where that is neither everybody nor where we come from.
+        memory_bytes: what the container uses, without the page cache.
+        written: the paths that were written since the start, without `/tmp`.
+        stop: how it stopped.
+        log: the last lines of its log.
+    """
+
+    port: int
+    probe: bool
+    no_probe: str
+    pid1: str
+    processes: tuple[Process, ...]
+    lifespans: int | None
+    honest: SeenRequest | None
+    forged: SeenRequest | None
+    peer: str
+    trusts_other: str
+    memory_bytes: int | None
+    written: tuple[str, ...]
+    stop: Stop
+    log: str = field(repr=False, default="")
+
+
+@dataclass(frozen=True)
+class Health:
+    """A health check, carried out once as the engine does it.
+
+    Attributes:
+        test: what is run: ``CMD-SHELL curl -f http://localhost/``; empty where there is none.
+        exit_code: 0 is healthy; None where it did not end in time or could not be started.
+        output: what it printed.
+        when_stopped: its exit code while the main process stood still; None where that was not tried or did not end.
+        tried_stopped: whether that was tried.
+    """
+
+    test: str
+    exit_code: int | None = None
+    output: str = ""
+    when_stopped: int | None = None
+    tried_stopped: bool = False
+
+
+@dataclass(frozen=True)
+class ReadOnly:
+    """A start with a read-only root and a tmpfs at /tmp: whether it answered, and what it could not write."""
+
+    answered: bool
+    refused: tuple[str, ...] = ()
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class Rebuilds:
+    """The same image built again.
+
+    Attributes:
+        unchanged: from the same files.
+        changed: after a change in `file`; None where no source file is in the build context.
+        file: the source file that was changed.
+    """
+
+    unchanged: Build
+    changed: Build | None
+    file: str
+
+
+@dataclass(frozen=True)
+class Secret:
+    """Something that looks like a secret, and where: never its value."""
+
+    what: str
+    where: str
+    line: int | None = None
+
+
+@dataclass(frozen=True)
+class Layers:
+    """What lies in the image's layers.
+
+    Attributes:
+        size_bytes: the content of all layers, uncompressed.
+        base_bytes: of these, the layers of the image that it is built on; None where that is not known.
+        packages_bytes: of the rest, what lies in folders of installed Python packages.
+        secrets: what looks like secrets, in the history, the environment and the files.
+        reference_bytes: the content of the lab's base image.
+    """
+
+    size_bytes: int
+    base_bytes: int | None
+    packages_bytes: int
+    secrets: tuple[Secret, ...]
+    reference_bytes: int
+
+
+@dataclass
+class Observations:
+    """All that was observed of one project. What could not be observed is missing, and `reasons` tells why.
+
+    Attributes:
+        user: whom the image's configuration names as the user.
+        stop_signal: what a stop sends; empty where neither image nor project names one, and it is SIGTERM.
+    """
+
+    project: Project
+    dockerfile: Dockerfile
+    build: Build
+    user: str = ""
+    stop_signal: str = ""
+    context: Context | None = None
+    lint: tuple[LintFinding, ...] | None = None
+    rest: Rest | None = None
+    in_flight: Stop | None = None
+    stream: Stop | None = None
+    health: Health | None = None
+    read_only: ReadOnly | None = None
+    rebuilds: Rebuilds | None = None
+    layers: Layers | None = None
+    memory_limit_bytes: int = 0
+    reasons: dict[str, str] = field(default_factory=dict)
+
+    def reason(self, experiment: str) -> str:
+        return self.reasons.get(experiment, "it was not tried")

@@ -1,0 +1,359 @@
+"""The report card of an audit, written for people (table, Markdown) and for CI systems (JSON, JUnit, SARIF).
+
+All of it is text that depends on the audit alone: no date, no machine, no seconds that the findings do not tell. Where
+a project's own text could act on what shows it (terminal codes, markup, characters that XML forbids), it is shown as
+text.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+import os.path
+import re
+import urllib.parse
+import xml.etree.ElementTree as ET
+from collections.abc import Callable
+from pathlib import PurePath
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from ..errors import LabError
+from ..records import VERDICTS, Audit, Finding
+
+SYMBOLS = {"pass": "✓", "warn": "!", "fail": "✗", "not measured": "–"}
+"""A sign for each verdict, beside its word."""
+
+_COLOURS = {"pass": "green", "warn": "yellow", "fail": "red", "not measured": "dim"}
+_LEVELS = {"fail": "error", "warn": "warning"}  # SARIF's words for what is to be mended
+_TOOL = "dockerlab audit"
+_SARIF_SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
+
+# Control characters, other line ends than LF, directions of writing, halves of characters, and what is none at all.
+_HIDDEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\\u2028\\u2029\\u202a-\\u202e\\u2066-\\u2069\\ud800-\\udfff"
+    + "".join(chr(plane << 16 | last) for plane in range(17) for last in (0xFFFE, 0xFFFF))
+    + "]"
+)
+
+_INSTRUCTION = re.compile(r"(?:CMD|COPY|ENTRYPOINT|ENV|FROM|HEALTHCHECK|RUN|STOPSIGNAL|USER) [^`\n]+")
+
+_LONGEST_TOLD = 2000  # characters of one text in a report that people read; JSON holds all of it
+_LONGEST_CELL = 400  # characters of one text in a cell of a table
+
+
+def render(audit: Audit, format: str, *, width: int = 80, colour: bool = False) -> str:
+    """A report of an audit, as text that ends with a line end.
+
+    Args:
+        audit: what was found.
+        format: ``table``, ``json``, ``junit``, ``sarif`` or ``markdown``.
+        width: of a table, in characters.
+        colour: whether a table is coloured, by terminal codes. A verdict is always told by a word and a sign, too.
+
+    Raises:
+        LabError: there is no such format.
+    """
+    if format not in _FORMATS:
+        raise LabError(f"There is no report format {format!r}.", f"The formats are {', '.join(FORMATS)}.")
+    audit = _cleaned(audit)
+    text = _table(audit, width, colour) if format == "table" else _FORMATS[format](audit)
+    return text.rstrip("\n") + "\n"
+
+
+def as_json(audit: Audit) -> dict[str, Any]:
+    """The audit as JSON holds it; `schema.json` beside this module describes it."""
+    return {
+        "version": audit.version,
+        "project": audit.project,
+        "substituted": [{"image": image, "by": by} for image, by in _replaced(audit)],
+        "checks": [
+            {key: getattr(finding, key) for key in ("id", "verdict", "observed", "why", "fix", "lesson")}
+            for finding in audit.checks
+        ],
+    }
+
+
+def _replaced(audit: Audit) -> list[tuple[str, str]]:
+    """Each image with what took its place, once, on however many lines it is."""
+    return list(dict.fromkeys((each.image, each.by) for each in audit.substituted))
+
+
+# --- JSON ------------------------------------------------------------------------------------------------------------
+
+
+def _json(audit: Audit) -> str:
+    return json.dumps(as_json(audit), indent=2, ensure_ascii=False)
+
+
+# --- table -----------------------------------------------------------------------------------------------------------
+
+
+def _table(audit: Audit, width: int, colour: bool) -> str:
+    console = Console(
+        file=io.StringIO(), width=max(width, 40), force_terminal=colour, no_color=not colour,
+        color_system="standard" if colour else None, legacy_windows=False, highlight=False, emoji=False, markup=False,
+    )  # fmt: skip
+    console.print(Text(f"{_TOOL} of {_title(audit)}", style="bold", overflow="fold"))
+    for told in _told_substitutions(audit):
+        console.print(Text(told, overflow="fold"))
+    console.print()
+    rows = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
+    rows.add_column(no_wrap=True)
+    rows.add_column(overflow="fold")
+    for finding in audit.checks:
+        cell = Text(overflow="fold")
+        cell.append(finding.id, style="bold")
+        cell.append(f": {_shortened(finding.observed, _LONGEST_TOLD)}")
+        for name, text in _advice(audit, finding):
+            cell.append(f"\n{name}: ", style="bold")
+            cell.append(_shortened(text, _LONGEST_TOLD))
+        rows.add_row(Text(f"{SYMBOLS[finding.verdict]} {finding.verdict}", style=_COLOURS[finding.verdict]), cell)
+    console.print(rows)
+    console.print()
+    console.print(Text(_counts(audit), style="bold"))
+    return "\n".join(line.rstrip() for line in console.file.getvalue().splitlines())
+
+
+# --- Markdown --------------------------------------------------------------------------------------------------------
+
+
+def _markdown(audit: Audit) -> str:
+    lines = [f"## {_TOOL} of {_in_markdown(_title(audit))}", "", f"**{_counts(audit)}**", ""]
+    lines += [line for told in _told_substitutions(audit) for line in (_in_markdown(told), "")]
+    lines += ["| verdict | check | observed |", "|---|---|---|"]
+    lines += [
+        f"| {SYMBOLS[each.verdict]} {each.verdict} | {_in_markdown(each.id)} | {_in_markdown(each.observed)} |"
+        for each in audit.checks
+    ]
+    to_mend = [(finding, advice) for finding in audit.checks if (advice := _advice(audit, finding))]
+    if to_mend:
+        lines += ["", "### What to mend", ""]
+    for finding, advice in to_mend:
+        lines.append(f"- **{SYMBOLS[finding.verdict]} {_in_markdown(finding.id)}**")
+        lines += [f"  - {name}: {_in_markdown(_as_code(text))}" for name, text in advice]
+    return "\n".join(lines)
+
+
+def _in_markdown(text: str) -> str:
+    """Text that is shown as it is, on one line, also in a cell; what stands between two backticks is code."""
+    text = _shortened(text, _LONGEST_CELL)
+    parts = re.split(r"`([^`\n]+)`", text)
+    return "".join(_code(part) if number % 2 else _escaped(part) for number, part in enumerate(parts))
+
+
+def _as_code(text: str) -> str:
+    """An instruction of a Dockerfile between backticks; any other text as it is."""
+    return f"`{text}`" if _INSTRUCTION.fullmatch(text) else text
+
+
+def _code(text: str) -> str:
+    return "`" + text.replace("|", r"\|") + "`"
+
+
+def _escaped(text: str) -> str:
+    text = re.sub(r"([\\`*{}\[\]|~$])", r"\\\1", text)
+    text = re.sub(r"(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])", r"\\_", text)
+    text = re.sub(r"^(\s*)([#+-])", r"\1\\\2", text)
+    text = re.sub(r"^(\s*\d+)([.)])", r"\1\\\2", text)
+    # As entities: no backslash helps against a mention, or an address that is made into a link.
+    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("@", "&#64;")
+    text = text.replace("://", "&#58;//").replace("www.", "www&#46;")
+    return "<br>".join(re.sub(r"\s+", " ", line) for line in text.split("\n"))
+
+
+# --- JUnit -----------------------------------------------------------------------------------------------------------
+
+
+def _junit(audit: Audit) -> str:
+    """A test case for each check: a failure where it fails, skipped where nothing was measured.
+
+    JUnit knows no warnings: they pass, and say so in their output.
+    """
+    counts = {"tests": str(len(audit.checks)), "failures": str(audit.count("fail")), "errors": "0"}
+    root = ET.Element("testsuites", name=_TOOL, **counts)
+    suite = ET.SubElement(root, "testsuite", name=audit.project, skipped=str(audit.count("not measured")), **counts)
+    properties = ET.SubElement(suite, "properties")
+    told = [("version", audit.version), ("dockerfile", audit.dockerfile), ("warnings", str(audit.count("warn")))]
+    told += [("substituted", f"{image} by {by}") for image, by in _replaced(audit)]
+    for name, value in told:
+        ET.SubElement(properties, "property", name=name, value=value)
+    for finding in audit.checks:
+        case = ET.SubElement(suite, "testcase", name=finding.id, classname=_TOOL)
+        observed = _shortened(finding.observed, _LONGEST_TOLD)
+        advice = [f"{name}: {_shortened(text, _LONGEST_TOLD)}" for name, text in _advice(audit, finding)]
+        match finding.verdict:
+            case "fail":
+                failure = ET.SubElement(case, "failure", type="fail", message=observed)
+                failure.text = "\n".join([observed, *advice])
+            case "not measured":
+                ET.SubElement(case, "skipped", type="not measured", message=observed)
+            case verdict:
+                ET.SubElement(case, "system-out").text = "\n".join([f"{verdict}: {observed}", *advice])
+    ET.indent(root)
+    return ET.tostring(root, encoding="unicode", xml_declaration=False).join(
+        ['<?xml version="1.0" encoding="UTF-8"?>\n', "\n"]
+    )
+
+
+# --- SARIF -----------------------------------------------------------------------------------------------------------
+
+
+def _sarif(audit: Audit) -> str:
+    """A rule for each check, and a result for each that fails (an error) or warns (a warning).
+
+    What passes is no result: some viewers would show it as a fault. What was not measured is a note of the tool.
+    """
+    location = {"physicalLocation": {"artifactLocation": {"uri": _uri(audit)}}}
+    results, notes = [], []
+    for told in _told_substitutions(audit):
+        notes.append({"level": "note", "message": {"text": _in_sarif(told)}})
+    for index, finding in enumerate(audit.checks):
+        if finding.verdict in _LEVELS:
+            where = location["physicalLocation"]
+            if finding.line:
+                where = {**where, "region": {"startLine": finding.line}}
+            results.append(
+                {
+                    "ruleId": finding.id,
+                    "ruleIndex": index,
+                    "level": _LEVELS[finding.verdict],
+                    "message": {"text": _in_sarif("\n".join([finding.observed, finding.fix]).strip())},
+                    "locations": [{"physicalLocation": where}],
+                }
+            )
+        elif finding.verdict == "not measured":
+            notes.append(
+                {
+                    "level": "note",
+                    "message": {"text": _in_sarif(f"{finding.id} was not measured: {finding.observed}")},
+                    "associatedRule": {"id": finding.id, "index": index},
+                }
+            )
+    driver = {
+        "name": _TOOL,
+        "version": audit.version,
+        "rules": [_rule(finding) for finding in audit.checks],
+    }
+    run = {
+        "tool": {"driver": driver},
+        "invocations": [{"executionSuccessful": True, "toolExecutionNotifications": notes}],
+        "artifacts": [{"location": location["physicalLocation"]["artifactLocation"]}],
+        "results": results,
+        "properties": {"project": audit.project},
+    }
+    return json.dumps({"$schema": _SARIF_SCHEMA, "version": "2.1.0", "runs": [run]}, indent=2, ensure_ascii=False)
+
+
+def _rule(finding: Finding) -> dict[str, Any]:
+    """What a check is about. Its lesson is told in the help: a `helpUri` needs a place that all can reach."""
+    why = _in_sarif(finding.why) or finding.id
+    rule: dict[str, Any] = {
+        "id": finding.id,
+        "name": "".join(word.capitalize() for word in re.findall(r"\w+", finding.id)) or "Check",
+        "shortDescription": {"text": finding.id.replace("-", " ") or "check"},
+        "fullDescription": {"text": why},
+        "help": {"text": why},
+        "properties": {"tags": ["docker", "deployment"]},
+    }
+    if finding.lesson:
+        notebook = f"notebooks/{finding.lesson}.ipynb"
+        rule["help"] = {
+            "text": f"{why}\nThe lesson {notebook} of dockerlab measures it.",
+            "markdown": f"{_in_markdown(finding.why)}\n\nThe lesson `{notebook}` of dockerlab measures it.",
+        }
+        rule["properties"]["lesson"] = finding.lesson
+    return rule
+
+
+def _uri(audit: Audit) -> str:
+    """Where the Dockerfile is: relative where the project was named so, as CI systems want it."""
+    path = PurePath(os.path.normpath(PurePath(audit.project) / audit.dockerfile))
+    return path.as_uri() if path.is_absolute() else urllib.parse.quote(path.as_posix())
+
+
+def _in_sarif(text: str) -> str:
+    """Text in which nothing is a link or a place for an argument, which SARIF's messages may hold."""
+    return re.sub(r"\{(\d+)\}", r"{{\1}}", _shortened(text, _LONGEST_TOLD).replace("](", "] ("))
+
+
+# --- what all tell ---------------------------------------------------------------------------------------------------
+
+
+def _title(audit: Audit) -> str:
+    return f"{audit.project} ({audit.dockerfile}), version {audit.version}"
+
+
+def _counts(audit: Audit) -> str:
+    return ", ".join(f"{audit.count(verdict)} {verdict}" for verdict in VERDICTS)
+
+
+def _told_substitutions(audit: Audit) -> list[str]:
+    return [
+        f"The base image {each.image} was replaced by {each.by}"
+        + (f" (line {each.line} of {audit.dockerfile})." if each.line else ".")
+        for each in audit.substituted
+    ]
+
+
+def _advice(audit: Audit, finding: Finding) -> list[tuple[str, str]]:
+    """Why a finding matters, what to do, and where: only where there is something to mend."""
+    if finding.verdict not in _LEVELS:
+        return []
+    where = f"{audit.dockerfile}, line {finding.line}" if finding.line else ""
+    told = (("why", finding.why), ("where", where), ("fix", finding.fix), ("lesson", finding.lesson))
+    return [(name, text) for name, text in told if text]
+
+
+# --- text that comes from elsewhere ----------------------------------------------------------------------------------
+
+
+def _cleaned(audit: Audit) -> Audit:
+    """The audit, with nothing in its texts but what can be shown."""
+    return dataclasses.replace(
+        audit,
+        version=_on_one_line(audit.version),
+        project=_on_one_line(audit.project),
+        dockerfile=_on_one_line(audit.dockerfile),
+        substituted=tuple(
+            dataclasses.replace(each, image=_on_one_line(each.image), by=_on_one_line(each.by))
+            for each in audit.substituted
+        ),
+        checks=tuple(
+            dataclasses.replace(each, observed=_shown(each.observed), why=_shown(each.why), fix=_shown(each.fix))
+            for each in audit.checks
+        ),
+    )
+
+
+def _on_one_line(text: str) -> str:
+    return _shown(text).replace("\n", r"\n")
+
+
+def _shown(text: str) -> str:
+    """Text whose control characters are written out (`\\x1b`), as are those that turn the direction of writing.
+
+    Line ends and tabs stay. So do all others that XML and JSON can hold.
+    """
+    return _HIDDEN.sub(_written_out, text.replace("\r\n", "\n"))
+
+
+def _written_out(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def _shortened(text: str, longest: int) -> str:
+    return text if len(text) <= longest else f"{text[:longest]} … ({len(text) - longest} characters more)"
+
+
+_FORMATS: dict[str, Callable[..., str]] = {
+    "table": _table, "json": _json, "junit": _junit, "sarif": _sarif, "markdown": _markdown,
+}  # fmt: skip
+
+FORMATS = tuple(_FORMATS)
+"""The names of the report formats."""

@@ -1,0 +1,107 @@
+"""As much of the shell's language as must be known to tell a command of one program from all others."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from dataclasses import dataclass
+
+_OWN_WORDS = frozenset(
+    """
+    ! . : [ [[ alias bg break builtin case cd command continue coproc declare do done echo elif else esac eval exec
+    exit export false fg fi for function getopts hash if in jobs kill let local printf pwd read readonly return select
+    set shift source test then time times trap true type typeset ulimit umask unalias unset until wait while { }
+    """.split()  # noqa: SIM905 (a list would be a page long)
+)
+"""What a shell carries out itself: it cannot be handed its process, or there would be nothing to hand it to."""
+
+
+@dataclass(frozen=True)
+class Script:
+    """One or more simple commands that are joined by ``&&``.
+
+    Attributes:
+        text: all of it.
+        commands: each of them.
+        last: where the last one begins in the text.
+        is_plain: whether it is one command, in which nothing means anything to a shell but quotes and spaces.
+        is_fixed: whether it says all itself, but for names that match: no variables, no output taken, no redirections.
+    """
+
+    text: str
+    commands: tuple[str, ...]
+    last: int
+    is_plain: bool
+    is_fixed: bool
+
+    @property
+    def program(self) -> str:
+        """The program that the last command starts; empty where the shell carries it out itself."""
+        first = self.commands[-1].split(maxsplit=1)[0]
+        return first if re.fullmatch(r"[\w./+-]+", first) and first not in _OWN_WORDS else ""
+
+
+def scan(text: str) -> Script | None:
+    """Read a script; None where it is more than simple commands joined by ``&&``, or cannot be made out."""
+    starts, is_plain, is_fixed, quote = [0], True, True, ""
+    position = 0
+    while position < len(text):
+        character = text[position]
+        at_word_start = position == 0 or text[position - 1] in " \t"
+        step = 1
+        if quote == "'":
+            quote = "" if character == "'" else quote
+        elif character == "\\":
+            is_fixed, step = False, 2
+        elif character in "$`":
+            is_fixed = False
+            if character == "`" or text.startswith("$(", position):
+                end = _substitution_end(text, position)
+                if end is None:
+                    return None
+                step = end - position
+        elif quote == '"':
+            quote = "" if character == '"' else quote
+        elif character in "'\"":
+            quote = character
+        elif text.startswith("&&", position):
+            starts.append(position + 2)
+            step = 2
+        elif character in "<>":
+            is_fixed = False
+            # `2>&1`, `>&2`; a here-document or a process in a file's place is more than a redirection.
+            if text.startswith(("<<", "<(", ">("), position):
+                return None
+            if match := re.match(r"[<>]>?&(\d|-)", text[position:]):
+                step = match.end()
+        elif character in "|&;()\n" or (character == "#" and at_word_start):
+            return None
+        elif character in "{}~":
+            is_fixed = False
+        elif character in "*?[]!^":
+            is_plain = False
+        position += step
+    if quote or position > len(text):
+        return None
+    return _script(text, starts, is_plain and is_fixed, is_fixed)
+
+
+def _script(text: str, starts: list[int], is_plain: bool, is_fixed: bool) -> Script | None:
+    ends = [start - 2 for start in starts[1:]] + [len(text)]
+    commands = tuple(text[start:end].strip() for start, end in zip(starts, ends, strict=True))
+    if not all(commands) or any(_begins_a_construct(command) for command in commands):
+        return None
+    last = starts[-1] + len(text[starts[-1] :]) - len(text[starts[-1] :].lstrip())
+    is_plain = is_plain and len(commands) == 1 and "=" not in shlex.split(commands[0])[0]
+    return Script(text, commands, last, is_plain, is_fixed)
+
+
+def _begins_a_construct(command: str) -> bool:
+    first = command.split(maxsplit=1)[0]
+    return first in {"!", "{", "[[", "case", "coproc", "for", "function", "if", "select", "time", "until", "while"}
+
+
+def _substitution_end(text: str, position: int) -> int | None:
+    """Where a command whose output is taken ends: only one without quotes and others of its kind within."""
+    match = re.compile(r"\$\([^()'\"`\\]*\)|`[^`'\"\\$]*`").match(text, position)
+    return match.end() if match else None

@@ -1,0 +1,184 @@
+"""The command `dockerlab`: what it finds, starts and cleans up, without a notebook."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from typer.core import TyperGroup
+
+from . import clean as cleaning
+from . import engine, paths, workspace
+from .audit import command as auditing
+from .engine import checks, embedded
+from .errors import EngineMissing, LabError
+
+UNUSABLE = 2
+"""The exit code where there is no engine, or no base image, to work with."""
+
+console = Console(highlight=False, soft_wrap=True)
+errors = Console(highlight=False, soft_wrap=True, stderr=True)
+
+
+class Commands(TyperGroup):
+    """Commands whose errors are two sentences, what was seen and what to do, in place of a traceback."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except LabError as error:
+            errors.print(escape(str(error)))
+            raise typer.Exit(UNUSABLE) from None
+
+
+app = typer.Typer(
+    cls=Commands,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="A laboratory in notebooks: deploy FastAPI with Docker, and measure the advice.",
+)
+engine_app = typer.Typer(no_args_is_help=True, help="The embedded engine, for a Linux machine that has none.")
+app.add_typer(engine_app, name="engine")
+app.command("audit")(auditing.command)
+
+
+def say(line: str) -> None:
+    console.print(escape(line))
+
+
+@app.command()
+def setup() -> None:
+    """Have an engine and a base image, whatever it takes."""
+    found = engine.ensure(say)
+    with contextlib.closing(found.client()) as client:
+        base = engine.base_image.ensure(client, say)
+    say(f"Ready: {found.describe()}; base image {base.tag}.")
+
+
+@app.command()
+def bundle(
+    folder: Annotated[
+        Path | None, typer.Argument(help="What becomes the kit (dockerlab-kit-ARCHITECTURE, in this folder).")
+    ] = None,
+    python: Annotated[list[str] | None, typer.Option(help="A further Python that participants have: 3.13.")] = None,
+) -> None:
+    """Write the offline kit: all that the lab fetches, in one folder, for machines that have no network."""
+    from .kit import making  # only needed here
+
+    found = engine.ensure(say)
+    with contextlib.closing(found.client()) as client:
+        place = folder or Path(f"dockerlab-kit-{client.version()['Arch']}")
+        making.make(place.resolve(), client, say, python or [])
+
+
+@app.command()
+def share(
+    folder: Annotated[Path | None, typer.Argument(help="The kit (the one that the lab itself would use).")] = None,
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "0.0.0.0",
+    port: Annotated[int, typer.Option(help="The port to listen on; 0 for one that is free.")] = 8800,
+) -> None:
+    """Serve the offline kit to a room, over plain HTTP, and show who has it."""
+    from .kit import find, sharing  # only needed here
+
+    if folder is None and not (kit := find()):
+        raise LabError("There is no kit here.", "Make one, `dockerlab bundle`, and name it: `dockerlab share FOLDER`.")
+    sharing.share(folder or kit.folder, host, port)
+
+
+@app.command()
+def doctor() -> None:
+    """Show in one screen what was found, and what to do. Exit code 2 where the lessons cannot run."""
+    findings = checks.examine()
+    with contextlib.suppress(LabError), contextlib.closing(engine.find().client()) as client:
+        left = cleaning.leftovers(client)
+        findings.rows.append(("Leftovers", ", ".join(left) or "none"))
+        if left:
+            findings.advice.append("The next lesson removes what dead ones left, or do it now: `dockerlab clean`.")
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in findings.rows:
+        table.add_row(name, escape(value))
+    Console(highlight=False).print(table)
+    for advice in findings.advice:
+        say(f"→ {advice}")
+    if not findings.usable:
+        raise typer.Exit(UNUSABLE)
+
+
+@app.command()
+def clean(
+    everything: bool = typer.Option(
+        False,
+        "--everything",
+        help="Remove the embedded engine, the lab's cache folder and the lessons' workspaces, too.",
+    ),
+) -> None:
+    """Remove all that the lab ever labelled on the engine, and nothing else."""
+    try:
+        found = engine.find()
+    except EngineMissing:
+        say("No engine runs here, so nothing of the lab is on one.")
+    else:
+        with contextlib.closing(found.client()) as client:
+            for line in cleaning.clean(client):
+                say(f"Removed {line}.")
+        say(f"Nothing of the lab is left on {found.describe()}.")
+    if everything:
+        _remove_cache()
+        for kept in workspace.remove_all():
+            say(f"Kept {kept}: it is yours, or a lesson has it open.")
+
+
+def _remove_cache() -> None:
+    """Delete what the lab put into its cache folder. The folder may be the user's own, with more in it."""
+    embedded.remove()
+    for name in ("base", "builds", "host-lists", "engine", "engine.lock"):
+        path = paths.cache() / name
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        paths.cache().rmdir()
+    say(f"Nothing of the lab is left in {paths.cache()}.")
+
+
+@engine_app.command()
+def start() -> None:
+    """Start the embedded engine, fetching it first where it is missing. Where there is an engine, that one is used."""
+    found = engine.ensure(say)
+    say(f"{found.describe()}: {found.url}")
+
+
+@engine_app.command()
+def stop() -> None:
+    """Stop the embedded engine. Its data stay."""
+    say("The embedded engine was stopped." if embedded.stop() else "The embedded engine does not run.")
+
+
+@engine_app.command()
+def status() -> None:
+    """Tell whether the embedded engine runs. Exit code 2 where it does not."""
+    endpoint = embedded.running()
+    if not endpoint:
+        raise EngineMissing("The embedded engine does not run.", "Start it: `dockerlab engine start`.")
+    say(f"{engine.probe(endpoint).describe()}: {endpoint.url}")
+
+
+@engine_app.command()
+def remove() -> None:
+    """Stop the embedded engine, and delete its packages and its data."""
+    home = embedded.places().home
+    say(f"Removed {home}." if embedded.remove() else f"There is no embedded engine in {home}.")
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,231 @@
+"""Find the engine that the user already has, and say what it is. Nothing is ever started here."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import docker
+from docker.errors import DockerException
+from docker.tls import TLSConfig
+from requests.exceptions import RequestException
+
+from ..errors import EngineMissing, EngineUnreachable
+from . import embedded, sources, systems
+from .sources import Endpoint
+
+OLDEST_API = (1, 41)
+"""The API of Docker Engine 20.10, the oldest that the lessons were measured on (engine API version history)."""
+
+PODMAN_LIMITS = (
+    "Podman answers on Docker's socket, and not everything is the same: its builder tells steps as text only, "
+    "its build cache cannot be listed, and there is no Swarm mode."
+)
+
+
+@dataclass(frozen=True)
+class Engine:
+    """An engine that answered.
+
+    Attributes:
+        url: the engine's address: ``unix:///var/run/docker.sock``.
+        source: who named it: ``DOCKER_HOST``, ``context NAME``, ``default socket``, ``embedded``.
+        kind: ``docker`` or ``podman``.
+        id: the engine's own id, as `docker info` shows it.
+        version: ``26.1.5``, without what a distribution adds to it.
+        api_version: the newest API that it speaks: ``1.45``.
+        os: the system it runs on: ``Debian GNU/Linux 12 (bookworm)``, ``Docker Desktop``.
+        arch: ``amd64``, ``arm64``, in Go's words.
+        storage: where layers are kept: ``overlay2``, ``overlayfs`` (the containerd store), ``vfs``.
+        cgroup: ``1`` or ``2``.
+        rootless: whether the engine itself runs without root.
+        cert_path: the folder of the TLS certificates, where the connection has any.
+        tls_verify: whether the engine's certificate is checked.
+    """
+
+    url: str
+    source: str
+    kind: str
+    id: str
+    version: str
+    api_version: str
+    os: str
+    arch: str
+    storage: str
+    cgroup: str
+    rootless: bool
+    cert_path: Path | None = None
+    tls_verify: bool = False
+
+    def client(self, timeout: float = 120) -> docker.DockerClient:
+        """A client of the docker SDK for this engine.
+
+        Args:
+            timeout: how many seconds the engine may be silent during one request.
+
+        Raises:
+            EngineUnreachable: the engine no longer answers.
+        """
+        return _connect(Endpoint(self.url, self.source, self.cert_path, self.tls_verify), timeout)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The whole environment for a docker CLI that talks to this engine; pass it as `env` to `subprocess.run`."""
+        environment = {name: value for name, value in os.environ.items() if name != "DOCKER_CONTEXT"}
+        environment["DOCKER_HOST"] = self.url
+        for name in ("DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH"):
+            environment.pop(name, None)
+        if self.cert_path:
+            environment["DOCKER_CERT_PATH"] = str(self.cert_path)
+            if self.tls_verify:
+                environment["DOCKER_TLS_VERIFY"] = "1"
+        if self.source == "embedded" or not shutil.which("docker"):
+            environment |= embedded.cli_environment(environment)
+        return environment
+
+    def describe(self) -> str:
+        """One line for people: ``Docker Engine 26.1.5 (overlay2), embedded``."""
+        name = "Podman" if self.kind == "podman" else "Docker Engine"
+        rootless = ", rootless" if self.rootless else ""
+        return f"{name} {self.version} ({self.storage}{rootless}), {self.source}"
+
+
+def find() -> Engine:
+    """Find the engine to use: `DOCKER_HOST`, the current context, a default socket, or a running embedded engine.
+
+    Raises:
+        EngineMissing: none of these is there.
+        EngineUnreachable: an engine is named or its socket is there, and it cannot be used.
+    """
+    home = Path.home()
+    if endpoint := sources.named(os.environ, home):
+        return probe(endpoint)
+    denied = None
+    for endpoint in sources.default_sockets(platform.system(), os.environ, home):
+        heard = sources.knock(endpoint.url)
+        if heard == "denied":
+            denied = denied or endpoint
+        elif heard == "listening":
+            try:
+                return probe(endpoint)
+            except EngineUnreachable:
+                # A named pipe says nothing until it is asked; a socket that listens and does not answer is an engine's.
+                if not endpoint.url.startswith("npipe:"):
+                    raise
+    if endpoint := embedded.running():
+        return probe(endpoint)
+    if denied:
+        raise EngineUnreachable(
+            f"There is an engine's socket at {denied.url}, and this user may not open it.",
+            'Add yourself to its group: `sudo usermod -aG docker "$USER"`, then log in again.',
+        )
+    raise EngineMissing(*systems.missing())
+
+
+def probe(endpoint: Endpoint, timeout: float = 15) -> Engine:
+    """Ask an engine what it is.
+
+    Args:
+        timeout: how many seconds it may take to answer.
+
+    Raises:
+        EngineUnreachable: it does not answer, it is too old, or it runs Windows containers.
+    """
+    client = _connect(endpoint, timeout)
+    try:
+        version, info = client.version(), client.info()
+    except (DockerException, RequestException, OSError) as error:
+        raise _unreachable(endpoint, error) from error
+    finally:
+        client.close()
+    engine = describe_answers(endpoint, version, info)
+    refuse_unusable(engine, info.get("OSType", "linux"))
+    return engine
+
+
+def describe_answers(endpoint: Endpoint, version: dict[str, Any], info: dict[str, Any]) -> Engine:
+    """The engine that these answers to `/version` and `/info` tell of."""
+    components = " ".join(part.get("Name", "") for part in version.get("Components") or [])
+    options = " ".join(info.get("SecurityOptions") or [])
+    return Engine(
+        url=endpoint.url,
+        source=endpoint.source,
+        kind="podman" if "podman" in components.lower() else "docker",
+        id=info.get("ID") or endpoint.url,
+        version=(version.get("Version") or "unknown").split("+")[0],
+        api_version=version.get("ApiVersion") or "1.24",
+        os=info.get("OperatingSystem") or info.get("OSType") or "unknown",
+        arch=version.get("Arch") or info.get("Architecture") or "unknown",
+        storage=info.get("Driver") or "unknown",
+        cgroup=str(info.get("CgroupVersion") or "1"),
+        rootless="rootless" in options,
+        cert_path=endpoint.cert_path,
+        tls_verify=endpoint.tls_verify,
+    )
+
+
+def refuse_unusable(engine: Engine, os_type: str = "linux") -> None:
+    """Raise EngineUnreachable for an engine that answers, and that the lessons cannot run on."""
+    if os_type != "linux":
+        raise EngineUnreachable(
+            f"The engine at {engine.url} runs {os_type} containers; the lessons need Linux containers.",
+            "Choose “Switch to Linux containers” in Docker Desktop's menu.",
+        )
+    if tuple(int(part) for part in engine.api_version.split(".")[:2]) < OLDEST_API:
+        oldest = "Podman 4.0" if engine.kind == "podman" else "Docker Engine 20.10"
+        raise EngineUnreachable(
+            f"The engine at {engine.url} is too old: version {engine.version}, API {engine.api_version}.",
+            f"Update it to {oldest} or later (API {OLDEST_API[0]}.{OLDEST_API[1]}).",
+        )
+
+
+def _connect(endpoint: Endpoint, timeout: float) -> docker.DockerClient:
+    tls: TLSConfig | bool = False
+    try:
+        if endpoint.cert_path:
+            folder = endpoint.cert_path
+            pair = (str(folder / "cert.pem"), str(folder / "key.pem")) if (folder / "cert.pem").exists() else None
+            authority = str(folder / "ca.pem") if (folder / "ca.pem").exists() else None
+            tls = TLSConfig(client_cert=pair, ca_cert=authority, verify=endpoint.tls_verify)
+        return docker.DockerClient(
+            base_url=endpoint.url,
+            version="auto",
+            timeout=timeout,
+            tls=tls,
+            use_ssh_client=endpoint.url.startswith("ssh://"),
+        )
+    except (DockerException, RequestException, OSError, ValueError) as error:
+        raise _unreachable(endpoint, error) from error
+
+
+def _unreachable(endpoint: Endpoint, error: Exception) -> EngineUnreachable:
+    reason = _innermost(error)
+    said = {"DOCKER_HOST": "which the variable DOCKER_HOST names", "embedded": "which the lab started"}.get(
+        endpoint.source, f"from the {endpoint.source}"
+    )
+    if endpoint.source == "DOCKER_HOST":
+        do = "Start that engine, or unset DOCKER_HOST to use another one."
+    elif endpoint.source.startswith("context "):
+        do = "Start that engine, or choose another one: `docker context ls`, then `docker context use NAME`."
+    elif endpoint.source == "embedded":
+        do = "Start it anew: `dockerlab engine stop`, then `dockerlab engine start`."
+    else:
+        do = systems.how_to_start()
+    return EngineUnreachable(f"The engine at {endpoint.url}, {said}, does not answer ({reason}).", do)
+
+
+def _innermost(error: BaseException) -> str:
+    """The reason under the SDK's and urllib3's wrapping: ``Connection refused``."""
+    seen: set[int] = set()
+    while id(error) not in seen:
+        seen.add(id(error))
+        inner = [part for part in getattr(error, "args", ()) if isinstance(part, BaseException)]
+        if following := (inner[-1] if inner else error.__cause__ or error.__context__):
+            error = following
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,113 @@
+"""Look into a running container, without anything being installed in it: its main process, and where it listens."""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+from dataclasses import dataclass
+
+from docker.errors import APIError
+from docker.models.containers import Container
+
+DOCKERS_DNS = "127.0.0.11"
+"""The address at which Docker's own name server listens inside each container on a user-defined network."""
+
+LISTEN = "0A"
+"""The kernel's code for a socket that accepts connections (include/net/tcp_states.h)."""
+
+SECONDS = 5
+"""How long `answers` waits."""
+
+
+@dataclass(frozen=True)
+class Socket:
+    """Where a process of a container accepts connections: address (``0.0.0.0``, ``127.0.0.1``, ``::``) and port."""
+
+    address: str
+    port: int
+
+    @property
+    def is_loopback(self) -> bool:
+        return ipaddress.ip_address(self.address).is_loopback
+
+    def __str__(self) -> str:
+        return f"[{self.address}]:{self.port}" if ":" in self.address else f"{self.address}:{self.port}"
+
+
+def command_line(container: Container) -> str:
+    """The command line of the container's main process: ``/bin/sh -c fastapi run app/main.py``.
+
+    Raises:
+        LookupError: neither the engine nor anything in the image can tell.
+    """
+    # `docker top` asks the engine's machine for its processes: ten times as fast as a program started in the container.
+    with contextlib.suppress(APIError):  # that machine, or Podman's container, may have no `ps`
+        container.reload()
+        for pid, command in container.top(ps_args="-eo pid,args")["Processes"]:
+            if int(pid) == container.attrs["State"]["Pid"]:
+                return command
+    if (text := _read(container, "/proc/1/cmdline")) is None:
+        raise LookupError(f"nothing can tell the main process of {container.name}")
+    return " ".join(text.rstrip("\0").split("\0"))
+
+
+def listening(container: Container) -> list[Socket] | None:
+    """Where the container's processes accept connections, or None where nothing in the image can read a file for us."""
+    tables = [_read(container, "/proc/net/tcp"), _read(container, "/proc/net/tcp6")]
+    if tables[0] is None:
+        return None
+    # The first line of each table is its heading. Without IPv6, the second table is missing.
+    found = [parse_socket(line) for table in tables if table for line in table.splitlines()[1:]]
+    return [socket for socket in found if socket and socket.address != DOCKERS_DNS]
+
+
+def answers(container: Container, port: int, path: str) -> bool:
+    """Whether a process of the container answers to another one there, by HTTP and with any status.
+
+    Args:
+        container: it runs.
+        port: the port inside the container.
+        path: what is asked for.
+
+    Returns:
+        False, too, where there is no Python in the image to ask with.
+    """
+    ask = "import http.client as http; "
+    ask += f"link = http.HTTPConnection('127.0.0.1', {port}, timeout={SECONDS}); "
+    ask += f"link.request('GET', {path!r}); link.getresponse()"
+    try:
+        return container.exec_run(["python3", "-c", ask]).exit_code == 0
+    except APIError:  # some engines answer so where the program is missing
+        return False
+
+
+def parse_socket(line: str) -> Socket | None:
+    """Read one line of ``/proc/net/tcp`` or ``tcp6`` (the kernel tells the format in proc_net_tcp.txt).
+
+    None where the line is of a connection, not of a socket that accepts any.
+    """
+    _, local, _, state, *_ = line.split()
+    address, port = local.split(":")
+    return Socket(_address(address), int(port, 16)) if state == LISTEN else None
+
+
+def _address(digits: str) -> str:
+    """An address as the kernel writes it: words of 32 bits, each in the byte order of the machine."""
+    raw = bytes.fromhex(digits)
+    words = [raw[start : start + 4] for start in range(0, len(raw), 4)]
+    address = ipaddress.ip_address(b"".join(word[::-1] for word in words))
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
+        address = address.ipv4_mapped
+    return str(address)
+
+
+def _read(container: Container, path: str) -> str | None:
+    """A file of the container, read by whatever the image has: `cat`, or Python."""
+    for command in (["cat", path], ["python3", "-c", f"print(open({path!r}).read(), end='')"]):
+        try:
+            exit_code, output = container.exec_run(command)
+        except APIError:  # some engines answer so where the program is missing
+            continue
+        if exit_code == 0:
+            return output.decode(errors="replace")
+    return None

@@ -1,0 +1,331 @@
+"""A kit's files, fetched with resume and checked: Python 3.11 and nothing else, in one file.
+
+Participants run this before they have the lab: `dockerlab share` serves it, and `make` runs it as a script. So it
+imports nothing of ours.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import platform
+import secrets
+import socket
+import sys
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path, PurePosixPath
+
+SUMS = "SHA256SUMS"
+ABOUT = "kit.json"
+FORMAT = 1
+
+CHUNK = 1 << 18
+"""Bytes that are read at a time: what a download holds in memory."""
+
+SILENT_SECONDS = 30
+"""How long the other side may send nothing before the connection counts as cut."""
+
+TRIES = 8
+"""How often in a row a connection may be cut without a single byte."""
+
+ARCHITECTURES = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
+"""What machines call themselves, and what Debian and Docker call them."""
+
+
+class Refused(Exception):
+    """The kit, or a file of it, cannot be used: what was seen, and what to do."""
+
+    def __init__(self, seen: str, do: str) -> None:
+        super().__init__(seen, do)
+        self.seen = seen
+        self.do = do
+
+
+# --- what a kit says of itself ----------------------------------------------------------------------------------------
+
+
+def parse(text: str) -> dict[str, str]:
+    """The files that a `SHA256SUMS` names, and the digest of each.
+
+    Raises:
+        Refused: a line is none of `sha256sum`, a name leads out of the kit, or stands there twice.
+    """
+    sums: dict[str, str] = {}
+    for number, line in enumerate(text.splitlines(), 1):
+        digest, space, name = line.partition("  ")
+        if len(digest) != 64 or set(digest) - set("0123456789abcdef") or not space:
+            raise Refused(f"Line {number} of {SUMS} is no checksum: {line[:60]!r}.", "Get the kit anew.")
+        if not is_inside(name) or name == SUMS or name in sums:
+            raise Refused(f"Line {number} of {SUMS} names {name[:200]!r}, which no kit has.", "Get the kit anew.")
+        sums[name] = digest
+    if ABOUT not in sums:
+        raise Refused(f"{SUMS} does not name {ABOUT}.", "Get the kit anew.")
+    return sums
+
+
+def is_inside(name: str) -> bool:
+    """Whether a name is one of a file below the kit's own folder, on every system."""
+    parts = name.split("/")
+    return not (
+        any(part in {"", ".", ".."} or part != part.strip() for part in parts)
+        or any(character in '\\:*?"<>|' or ord(character) < 32 for character in name)
+        or PurePosixPath(name).is_absolute()
+    )
+
+
+def digest_of(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def seal(folder: Path) -> str:
+    """The kit's name: the first twelve digits of the digest of its `SHA256SUMS`, which has the digests of all else."""
+    return digest_of(folder / SUMS)[:12]
+
+
+def read(folder: Path) -> tuple[dict[str, str], dict]:
+    """The checksums of a kit, and what it tells of itself, which is checked first of all.
+
+    Raises:
+        Refused: this is no kit, or these two files are not whole.
+    """
+    try:
+        sums = parse((folder / SUMS).read_text())
+        if digest_of(folder / ABOUT) != sums[ABOUT]:
+            raise Refused(f"{ABOUT} of the kit in {folder} is altered.", "Get the kit anew.")
+        about = json.loads((folder / ABOUT).read_text())
+        known = about["format"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        what = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
+        raise Refused(f"{folder} is no kit: {SUMS} or {ABOUT} cannot be read ({what}).", "Get the kit anew.") from None
+    if known != FORMAT:
+        raise Refused(
+            f"The kit has the format {known}, and this lab reads {FORMAT}.", "Use the lab that lies in the kit."
+        )
+    return sums, about
+
+
+def problems(folder: Path) -> list[str]:
+    """What is wrong with a kit's files, each named: missing, truncated, altered, or one that no checksum covers.
+
+    Raises:
+        Refused: this is no kit at all.
+    """
+    sums, about = read(folder)
+
+    def look(name: str) -> str:
+        path, size = folder / name, about["files"].get(name)
+        if not path.is_file():
+            return f"{name} is missing"
+        if size is not None and path.stat().st_size < size:
+            return f"{name} is truncated: {path.stat().st_size} of {size} bytes"
+        return f"{name} is altered" if digest_of(path) != sums[name] else ""
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        found = [problem for problem in pool.map(look, sums) if problem]
+    # Installers look into these folders for whatever fits best.
+    for part in ("wheels", "debs"):
+        for path in sorted((folder / part).rglob("*")):
+            name = path.relative_to(folder).as_posix()
+            if path.is_file() and name not in sums:
+                found.append(f"{name} is no file of the kit: no checksum covers it")
+    return found
+
+
+def unfit(about: dict) -> str:
+    """Why a kit does not fit this machine and this Python, or ""."""
+    machine = ARCHITECTURES.get(platform.machine().lower(), platform.machine())
+    python = f"{sys.version_info.major}.{sys.version_info.minor}"
+    if sys.platform == "linux" and about["arch"] != machine:
+        return f"The kit is for {about['arch']}, and this machine is {machine}."
+    if sys.platform != "linux":
+        return f"The kit is for Linux, and this machine runs {platform.system()}."
+    if python not in about["python"]:
+        return f"The kit has packages for Python {' and '.join(about['python'])}, and this is Python {python}."
+    return ""
+
+
+def check(folder: Path) -> None:
+    """Have a whole kit that fits this machine, or say what is wrong.
+
+    Raises:
+        Refused: a file is missing, truncated or altered, or the kit is for another machine or Python.
+    """
+    _, about = read(folder)
+    if problem := unfit(about):
+        raise Refused(problem, "Use a kit made for it (`make bundle` there), or another Python: `make lab PYTHON=…`.")
+    if found := problems(folder):
+        raise Refused(f"The kit in {folder} is not whole: {'; '.join(found)}.", "Get these files anew, then try again.")
+
+
+# --- fetching it ------------------------------------------------------------------------------------------------------
+
+
+class Source:
+    """A server of a kit, and this participant's name there.
+
+    Args:
+        url: of the kit's folder.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = url.rstrip("/")
+        self.who = secrets.token_hex(8)
+        # A proxy that a variable names is for the world outside, and the room is not there.
+        self.opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+    def open(self, name: str, start: int = 0, data: bytes | None = None):
+        """Open a file of the kit from a byte on."""
+        request = urllib.request.Request(f"{self.url}/{urllib.parse.quote(name)}", data)
+        request.add_header("X-Participant", f"{self.who} {socket.gethostname()}")
+        if start:
+            request.add_header("Range", f"bytes={start}-")
+        return self.opener.open(request, timeout=SILENT_SECONDS)
+
+    def tell(self, state: str) -> None:
+        """Let the server know how far we are; nothing depends on it."""
+        with contextlib.suppress(OSError, ValueError):
+            self.open("status", data=json.dumps({"state": state}).encode()).close()
+
+
+def fetch(url: str, folder: Path, say: Callable[[str], None] = print) -> None:
+    """Fetch a kit into a folder, or what of it is not there yet; each file is checked before it gets its name.
+
+    Args:
+        url: what `dockerlab share` prints.
+        folder: where the kit is to lie; an earlier attempt in it is gone on with.
+        say: is called with each line of progress.
+
+    Raises:
+        Refused: the server does not answer, sends another file than the checksum says, or the kit does not fit.
+    """
+    source = Source(url)
+    folder.mkdir(parents=True, exist_ok=True)
+    _get(source, folder, SUMS, None, None)
+    sums = parse((folder / SUMS).read_text())
+    _get(source, folder, ABOUT, sums[ABOUT], None)
+    sums, about = read(folder)
+    if problem := unfit(about):
+        source.tell("does not fit")
+        raise Refused(problem, "Ask for a kit made for it, or use another Python: `python3.X` in place of `python3`.")
+    total, done, shown = sum(about["files"].values()), 0, 0.0
+    say(f"The kit {seal(folder)}: {len(sums)} files, {total / 1e6:.0f} MB, into {folder}.")
+    for name, digest in sums.items():
+        if name == ABOUT:
+            continue
+        try:
+            _get(source, folder, name, digest, about["files"][name])
+        except Refused:
+            source.tell(f"refused {name}")
+            raise
+        done += about["files"][name]
+        if time.monotonic() - shown > 2:
+            shown = time.monotonic()
+            say(f"{done / total:4.0%}  {name}")
+    if found := problems(folder):
+        raise Refused(f"The kit in {folder} is not whole: {'; '.join(found)}.", "Run the same line once more.")
+    source.tell("complete")
+
+
+def _get(source: Source, folder: Path, name: str, digest: str | None, size: int | None) -> None:
+    """One file: what of it is there already is kept, and it gets its name when its checksum is right."""
+    path = folder / name
+    if digest and path.is_file() and digest_of(path) == digest:
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = folder / ".partial" / hashlib.sha256(f"{digest} {name}".encode()).hexdigest()
+    partial.parent.mkdir(exist_ok=True)
+    if not digest:
+        partial.unlink(missing_ok=True)  # nothing would tell whether two halves belong together
+    for _ in range(2):  # a file that was begun may have been another one
+        begun = partial.exists()
+        _download(source, name, partial, size)
+        found = digest_of(partial)
+        if not digest or found == digest:
+            partial.replace(path)
+            return
+        partial.unlink()
+        if not begun:
+            break
+    raise Refused(
+        f"{name} is altered: its checksum should begin with {digest[:12]}, and what came has {found[:12]}.",
+        "Tell whoever shares the kit: their copy is damaged, or something on the way changes files.",
+    )
+
+
+def _download(source: Source, name: str, partial: Path, size: int | None) -> None:
+    """Fetch until nothing is missing, from where it was cut."""
+    cut = 0
+    while True:
+        have = partial.stat().st_size if partial.exists() else 0
+        if size is not None and have > size:
+            partial.unlink()
+            have = 0
+        if size is not None and have == size and (size or partial.exists()):
+            return
+        try:
+            with source.open(name, have) as answer:
+                expected = answer.headers.get("Content-Length")
+                # A server that does not know of ranges sends all of it again.
+                with partial.open("ab" if answer.status == 206 else "wb") as file:
+                    came = 0
+                    while chunk := answer.read(CHUNK):
+                        file.write(chunk)
+                        came += len(chunk)
+            if size is None and (expected is None or came == int(expected)):
+                return
+            if size is not None and partial.stat().st_size >= size:
+                return
+            problem = "the connection was cut"
+        except urllib.error.HTTPError as error:
+            if error.code == 416:
+                partial.unlink(missing_ok=True)
+            problem = f"the server answers {error.code}"
+            if error.code == 404:
+                raise Refused(f"{name} could not be fetched: {problem}.", "Ask whoever shares the kit.") from None
+        except (OSError, ValueError) as error:
+            problem = str(getattr(error, "reason", "") or error) or type(error).__name__
+        now = partial.stat().st_size if partial.exists() else 0
+        cut = cut + 1 if now <= have else 0
+        if cut >= TRIES:
+            raise Refused(
+                f"{name} could not be fetched: {problem}.",
+                "See that you are on the room's network, and run the same line once more: it goes on where it stopped.",
+            )
+        time.sleep(min(0.2 * 2**cut, 5))
+
+
+def main(arguments: list[str]) -> int:
+    """`check FOLDER`, or `get URL [FOLDER]`. Return the exit code: 2 where the kit is refused."""
+    try:
+        if arguments[:1] == ["check"] and len(arguments) == 2:
+            check(Path(arguments[1]))
+        elif arguments[:1] == ["get"] and len(arguments) in {2, 3}:
+            folder = Path(arguments[2] if len(arguments) == 3 else "kit")
+            fetch(arguments[1], folder)
+            print(
+                f"All of it is here and whole. Its seal is {seal(folder)}: compare it with the one on the screen. Now:"
+            )
+            print(f"    tar -xzf {folder}/lab.tar.gz && cd dockerlab && make lab DOCKERLAB_KIT={folder.resolve()}")
+        else:
+            print("portable.py check FOLDER | get URL [FOLDER]", file=sys.stderr)
+            return 1
+    except Refused as refused:
+        print(refused.seen, refused.do, sep="\n", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("Stopped. The same line goes on where it was.", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,135 @@
+"""What one notebook holds open: an engine, a workspace, names and labels, and the promise to leave nothing behind."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+
+import docker
+from docker.errors import APIError, DockerException
+
+from . import clean, engine, labels, lost_engine, workspace
+from .errors import EngineUnreachable
+from .progress import LessonRun
+
+
+class Lab:
+    """One open lesson (or audit). Made by `open_lab`.
+
+    Attributes:
+        lesson: the lesson's name: ``03_exec_or_shell``.
+        id: eight hexadecimal digits, new each time a lab is opened; part of each name that the lab gives.
+        engine: the engine that was found.
+        client: the docker SDK's client, to use as its documentation says.
+        base_image: the image to pass as the build argument BASE_IMAGE.
+        workspace: the folder that the lesson writes its files in.
+        labels: what everything made for this lab is labelled with.
+        settled: the beginnings of Dockerfiles that `build` need not settle again.
+    """
+
+    def __init__(self, lesson: str, engine_: engine.Engine, base_image: engine.base_image.BaseImage) -> None:
+        self.lesson = lesson
+        self.id = secrets.token_hex(4)
+        self.engine = engine_
+        self.client: docker.DockerClient = engine_.client()
+        self.base_image = base_image.tag
+        self.base_image_origin = base_image.origin
+        self.labels = {
+            labels.LAB: self.id,
+            labels.LESSON: lesson,
+            labels.OWNER: str(labels.Owner.current()),
+        }
+        self.workspace, self._lock = workspace.claim(lesson)
+        self.settled: set[str] = set()
+        self._run = LessonRun(lesson)
+        # An empty volume marks the lab as open from its first moment: others see it by its label, and keep the build
+        # cache.
+        with clean.opening(self.client):
+            self.client.volumes.create(self.name("open"), labels=self.labels)
+
+    def name(self, short: str) -> str:
+        """A name for a container, network or volume that no other lab on this engine has."""
+        return f"dockerlab-{self.id}-{short}"
+
+    def tag(self, short: str) -> str:
+        """A tag for an image that no other lab on this engine has."""
+        return f"dockerlab/{self.id}:{short}"
+
+    def close(self) -> Closed:
+        """Remove all that this lab made on the engine. Safe to call twice. The workspace stays for the reader to look
+        at.
+
+        Raises:
+            EngineUnreachable: the engine does not answer, so nothing could be removed.
+        """
+        try:
+            left = clean.remove_lab(self.client, self.id)
+        except (APIError, DockerException, OSError) as error:
+            raise EngineUnreachable(
+                f"The engine at {self.engine.url} did not answer while the lab was cleaned up ({error}).",
+                "Start it again; the next lesson, or `dockerlab clean`, removes what this one left.",
+            ) from error
+        self._run.close()
+        self._lock.release()
+        return Closed(self.lesson, tuple(left))
+
+    def __repr__(self) -> str:
+        return "\n".join(
+            [
+                f"Lesson: {self.lesson}",
+                f"Engine: {self.engine.describe()}",
+                f"Base image: {self.base_image} ({self.base_image_origin})",
+                f"Workspace: {workspace.shown(self.workspace)}",
+            ]
+        )
+
+
+class Closed:
+    """What a lab left on the engine when it was closed: nothing, or what the engine would not remove."""
+
+    def __init__(self, lesson: str, left: tuple[str, ...]) -> None:
+        self.lesson = lesson
+        self.left = left
+
+    def __repr__(self) -> str:
+        if self.left:
+            return f"{self.lesson} is closed, and this is still on the engine: {', '.join(self.left)}."
+        return f"{self.lesson} is closed. Of this lesson, nothing is left on the engine."
+
+
+def open_lab(lesson: str) -> Lab:
+    """Open a lab for a lesson: find (or start) the engine, sweep what dead labs left, make the workspace, and go there.
+
+    Addresses of this machine are asked without a proxy from then on, whatever the environment names: each lesson asks
+    containers on 127.0.0.1, and no proxy reaches them.
+
+    The notebook's working folder becomes the workspace, as `cd` would do. What an earlier run of the lesson wrote there
+    is removed, so that each run starts from the same state; the folder `your_turn` is the reader's, and is kept. Where
+    another kernel has the same lesson open, this one gets a folder of its own beside it.
+
+    Args:
+        lesson: the notebook's name without its suffix: ``03_exec_or_shell``.
+
+    Raises:
+        EngineMissing: there is no engine, and none can be started here.
+        EngineUnreachable: an engine is named, and it does not answer.
+        BaseImageMissing: there is no base image, and none can be had.
+        WorkspaceUnwritable: the workspace cannot be written.
+    """
+    found = engine.ensure()
+    with contextlib.closing(found.client()) as client:
+        clean.sweep(client)
+        base = engine.base_image.ensure(client)
+    lab = Lab(lesson, found, base)
+    lost_engine.watch(found)
+    _ask_this_machine_directly()
+    os.chdir(lab.workspace)
+    return lab
+
+
+def _ask_this_machine_directly() -> None:
+    excepted = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+    hosts = [host for host in excepted.split(",") if host]
+    for name in ("no_proxy", "NO_PROXY"):
+        os.environ[name] = ",".join(dict.fromkeys([*hosts, "127.0.0.1", "localhost"]))

@@ -1,0 +1,222 @@
+"""Send real HTTP requests to an application, and tell the fate of each.
+
+What the client sees is what is recorded. Where a published port is served by a proxy process of the engine (on Linux
+that is so for 127.0.0.1), the proxy accepts a connection before it knows whether anyone listens behind it: a request
+that the application would have *refused* is then *cut*. Either way it is lost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import threading
+import time
+from collections.abc import Coroutine, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import httpx
+
+from .errors import LabError
+from .records import Request, Traffic
+
+
+class Flight:
+    """One request on its way, and what is known of it so far.
+
+    Attributes:
+        path: what is asked for.
+        due_seconds: when it should be sent, from the start of its traffic.
+        sent: whether all of it was handed to the network.
+        answering: whether the first byte of the response's body has arrived.
+        request: its fate, once that is known.
+    """
+
+    def __init__(self, path: str, due_seconds: float) -> None:
+        self.path = path
+        self.due_seconds = due_seconds
+        self.late_seconds = 0.0
+        self.sent = False
+        self.answering = False
+        self.request: Request | None = None
+
+
+class Running:
+    """Traffic that is under way, in a thread of its own: a notebook's main thread has an event loop already.
+
+    Attributes:
+        began: when it began, on the clock of `time.perf_counter`.
+        flights: the requests, in the order in which they are sent.
+    """
+
+    def __init__(self, url: str, timeout_seconds: float) -> None:
+        self.began = time.perf_counter()
+        self.flights: list[Flight] = []
+        self._url = url
+        self._timeout_seconds = timeout_seconds
+        self._under_way = threading.Event()
+        self._enough = threading.Event()
+        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="traffic")
+
+    @property
+    def traffic(self) -> Traffic:
+        """The requests whose fate is known: all of them once the traffic has ended."""
+        return Traffic(
+            requests=tuple(flight.request for flight in self.flights if flight.request),
+            late_seconds=max((flight.late_seconds for flight in self.flights), default=0.0),
+        )
+
+    def join(self) -> None:
+        """Send no more, and wait until the fate of each request is known.
+
+        Raises:
+            LabError: this machine could not send what was asked for.
+        """
+        self._enough.set()
+        try:
+            self._result.result()
+        finally:
+            self._pool.shutdown()
+
+    def _run(self, main: Coroutine[Any, Any, None]) -> Running:
+        self._result = self._pool.submit(asyncio.run, main)
+        return self
+
+    def _client(self) -> httpx.AsyncClient:
+        return httpx.AsyncClient(
+            base_url=self._url,
+            timeout=None,  # each request has its own limit, from start to end
+            trust_env=False,  # a proxy that the environment names is not for this
+            # A connection of its own for each request. On a kept one, a request could be lost because the server closed
+            # the idle connection in that same moment, and a client would send it again: not the fate of a request.
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=0),
+        )
+
+    async def _together(self) -> None:
+        async with self._client() as client:
+            self.began = time.perf_counter()
+            await asyncio.gather(*(self._ask(client, flight) for flight in self.flights))
+
+    async def _steadily(self, path: str, per_second: float) -> None:
+        tasks = []
+        async with self._client() as client:
+            self.began = time.perf_counter()
+            self._under_way.set()
+            while await self._is_due(len(self.flights) / per_second):
+                flight = Flight(path, len(self.flights) / per_second)
+                self.flights.append(flight)
+                tasks.append(asyncio.create_task(self._ask(client, flight)))
+            await asyncio.gather(*tasks)
+
+    async def _is_due(self, seconds: float) -> bool:
+        """Wait until so long after the beginning; False where the traffic is to end before."""
+        while not self._enough.is_set():
+            wait = self.began + seconds - time.perf_counter()
+            await asyncio.sleep(min(max(wait, 0), 0.05))  # in short pieces, so that a slow rate does not delay the end
+            if wait <= 0.05:
+                return True
+        return False
+
+    async def _ask(self, client: httpx.AsyncClient, flight: Flight) -> None:
+        flight.late_seconds = max(0.0, time.perf_counter() - self.began - flight.due_seconds)
+
+        async def trace(name: str, info: dict[str, Any]) -> None:
+            if name == "http11.send_request_body.complete":
+                flight.sent = True
+
+        status, error, version = None, "", ""
+        try:
+            async with (
+                asyncio.timeout(self._timeout_seconds),
+                client.stream("GET", flight.path, extensions={"trace": trace}) as response,
+            ):
+                status = response.status_code
+                version = response.headers.get("x-version", "")
+                async for _ in response.aiter_raw():
+                    flight.answering = True
+            fate = "answered"
+        except TimeoutError:
+            fate, error = "timed out", f"nothing more within {self._timeout_seconds:g} s"
+        except httpx.ConnectError as problem:
+            _raise_own_fault(problem)
+            fate, error = "refused", str(problem)
+        except httpx.TransportError as problem:
+            fate, error = "cut", str(problem)
+        flight.request = Request(
+            path=flight.path,
+            started_seconds=flight.due_seconds,
+            seconds=time.perf_counter() - self.began - flight.due_seconds,
+            fate=fate,
+            status=status,
+            error=error,
+            version=version,
+            late_seconds=flight.late_seconds,
+        )
+
+
+def start(url: str, paths: Sequence[str], *, timeout_seconds: float = 30) -> Running:
+    """Send requests, all at once, and return without waiting for their answers.
+
+    Args:
+        url: where to: ``http://127.0.0.1:49153``.
+        paths: what to ask for, one request each.
+        timeout_seconds: how long each may take, from start to end.
+    """
+    running = Running(url, timeout_seconds)
+    running.flights = [Flight(path, 0.0) for path in paths]
+    return running._run(running._together())
+
+
+def send(url: str, paths: Sequence[str], *, timeout_seconds: float = 30) -> Traffic:
+    """Send requests, all at once, and wait until the fate of each is known.
+
+    Args:
+        url: where to: ``http://127.0.0.1:49153``.
+        paths: what to ask for, one request each.
+        timeout_seconds: how long each may take, from start to end.
+
+    Raises:
+        LabError: this machine could not send what was asked for.
+    """
+    running = start(url, paths, timeout_seconds=timeout_seconds)
+    running.join()
+    return running.traffic
+
+
+@contextlib.contextmanager
+def steady(url: str, path: str, *, per_second: float, timeout_seconds: float = 30) -> Iterator[Running]:
+    """Send requests at a steady rate for as long as the `with` block lasts; `running.traffic` holds them afterwards.
+
+    The rate does not depend on the answers: a server that hangs is sent more requests, as by real clients. Each request
+    is counted from the moment at which it was due. Where this machine cannot keep up, none is skipped: they are sent
+    late, and `Traffic.late_seconds` tells how late.
+
+    Args:
+        url: where to: ``http://127.0.0.1:49153``.
+        path: what to ask for.
+        per_second: how many requests are sent each second.
+        timeout_seconds: how long each may take, from start to end.
+
+    Raises:
+        LabError: this machine could not send what was asked for.
+    """
+    running = Running(url, timeout_seconds)
+    running._run(running._steadily(path, per_second))
+    running._under_way.wait(timeout_seconds)
+    try:
+        yield running
+    finally:
+        running.join()
+
+
+def _raise_own_fault(error: BaseException) -> None:
+    """A limit of this machine is not the fate of a request."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.errno in (errno.EMFILE, errno.ENFILE, errno.EADDRNOTAVAIL):
+            raise LabError(
+                f"This machine could not open another connection ({cause.strerror}).",
+                "Send fewer requests at the same time, or raise the limit of open files (`ulimit -n`).",
+            ) from error
+        cause = cause.__cause__ or cause.__context__

@@ -1,0 +1,161 @@
+"""What an image holds by layer, where a secret is left in it, and how soon it answers: on the engine that is there."""
+
+import dataclasses
+
+import pytest
+from dockerlab import clean
+from dockerlab.build import build
+from dockerlab.errors import AppCrashed, BuildFailed, LabError
+from dockerlab.image import content, first_answer, leaks
+from dockerlab.secret_build import build_with_secrets, builder_with_secrets
+from dockerlab.serve import serve
+from dockerlab.stop import stop
+from lesson_files import SAMPLE_APP
+
+BEGIN = "ARG BASE_IMAGE\nFROM ${BASE_IMAGE}\n"
+
+
+@pytest.fixture
+def token(lab):
+    return f"token-of-{lab.id}"
+
+
+def project(folder, dockerfile, **files):
+    folder.mkdir(exist_ok=True)
+    (folder / "Dockerfile").write_text(dockerfile)
+    for name, text in files.items():
+        (folder / f"{name}.txt").write_text(text)
+    return folder
+
+
+# --- content ---
+
+
+def test_the_layers_of_the_base_are_told_from_those_that_were_added(lab, sample):
+    held = content(lab, sample)
+    assert [layer.instruction.split()[0] for layer in held.layers if not layer.from_base and layer.size_bytes] == [
+        "COPY",
+        "RUN",
+        "COPY",
+    ]
+    assert held.base_bytes == content(lab, lab.base_image).size_bytes > held.added_bytes > 10_000_000
+    assert content(lab, lab.base_image).added_bytes == 0
+
+
+def test_an_added_file_counts_with_its_size_and_a_note_with_none(lab, tmp_path):
+    folder = project(tmp_path / "p", f"{BEGIN}COPY large.txt /large.txt\nUSER 10001\n", large="x" * 1_000_000)
+    held = content(lab, build(lab, folder, progress=False))
+    added = {layer.instruction: layer.size_bytes for layer in held.layers if not layer.from_base}
+    assert added["USER 10001"] == 0
+    assert added["COPY large.txt /large.txt"] == pytest.approx(1_000_000, rel=0.1)
+
+
+def test_an_image_on_another_base_has_no_layer_of_the_labs(lab, tmp_path):
+    built = build(lab, project(tmp_path / "p", "FROM scratch\nCOPY a.txt /a.txt\n", a="a"), progress=False)
+    assert not any(layer.from_base for layer in content(lab, built).layers)
+
+
+def test_an_image_that_is_not_there_is_missed(lab):
+    for ask in (lambda tag: content(lab, tag), lambda tag: leaks(lab, tag, "a-secret")):
+        with pytest.raises(LabError, match="There is no image dockerlab/none:none"):
+            ask("dockerlab/none:none")
+
+
+# --- leaks ---
+
+
+def test_a_build_argument_is_found_in_the_history(lab, tmp_path, token):
+    folder = project(tmp_path / "p", f'{BEGIN}ARG TOKEN\nRUN test -n "${{TOKEN}}"\n')
+    built = build(lab, folder, build_args={"TOKEN": token}, progress=False)
+    (leak,) = leaks(lab, built, token)
+    assert (leak.where, leak.instruction) == ("history", f'RUN [TOKEN={token}] test -n "${{TOKEN}}"')
+
+
+def test_a_file_that_was_deleted_later_is_found_in_its_layer(lab, tmp_path, token):
+    folder = project(tmp_path / "p", f"{BEGIN}COPY token.txt /tmp/\nRUN rm /tmp/token.txt\n", token=token)
+    built = build(lab, folder, progress=False)
+    (leak,) = leaks(lab, built, token)
+    assert (leak.where, leak.path, leak.deleted_later) == ("layer", "/tmp/token.txt", True)
+    assert leaks(lab, built, f"{token}-that-is-nowhere") == ()
+
+
+def test_what_stays_in_an_earlier_stage_is_not_found(lab, tmp_path, token):
+    dockerfile = f"{BEGIN.replace('}' + chr(10), '} AS a' + chr(10))}COPY token.txt /\nRUN echo done > /done\n"
+    folder = project(tmp_path / "p", f"{dockerfile}FROM ${{BASE_IMAGE}}\nCOPY --from=a /done /done\n", token=token)
+    assert leaks(lab, build(lab, folder, progress=False), token) == ()
+
+
+# --- build secrets ---
+
+
+def test_a_build_secret_reaches_the_command_and_not_the_image(lab, tmp_path, token):
+    assert builder_with_secrets(lab), "the engine of the tests comes with a command line that can"
+    command = f"RUN --mount=type=secret,id=t wc -c < /run/secrets/t > /length # {lab.id}"
+    folder = project(tmp_path / "p", f"{BEGIN}{command}\n")
+    before = clean.build_records(lab.client).keys()
+    tag = build_with_secrets(lab, folder, {"t": token}, name="secret")
+    length = lab.client.containers.run(tag, ["cat", "/length"], remove=True, labels=lab.labels)
+    assert int(length) == len(token)
+    assert leaks(lab, tag, token) == ()
+    assert lab.client.images.get(tag).labels.items() >= lab.labels.items(), "clean-up would not find it"
+    made = {id_ for id_, text in clean.build_records(lab.client).items() if id_ not in before and lab.id in text}
+    with clean._open_ledger(lab.client) as ledger:
+        assert made <= ledger
+    assert made
+
+
+def test_a_build_with_a_secret_that_fails_tells_why(lab, tmp_path):
+    folder = project(tmp_path / "p", f"{BEGIN}RUN echo the-reason && false\n")
+    with pytest.raises(BuildFailed, match="ended with exit code 1") as failed:
+        build_with_secrets(lab, folder, {}, name="fails")
+    assert "the-reason" in failed.value.log
+
+
+def test_a_build_with_a_secret_that_takes_too_long_is_ended(lab, tmp_path):
+    folder = project(tmp_path / "p", f"{BEGIN}RUN sleep 60 # {lab.id}\n")
+    with pytest.raises(BuildFailed, match="not done within 3 s"):
+        build_with_secrets(lab, folder, {}, name="slow", timeout=3)
+
+
+def test_a_secret_that_is_not_lent_is_missed(lab, tmp_path):
+    folder = project(tmp_path / "p", f"{BEGIN}RUN --mount=type=secret,id=other,required=true true # {lab.id}\n")
+    with pytest.raises(BuildFailed, match="exit code") as failed:
+        build_with_secrets(lab, folder, {"token": "a-secret"}, name="missed")
+    assert "other" in failed.value.log
+
+
+# --- the first answer ---
+
+
+def test_the_slower_of_two_starts_takes_longer(lab, sample):
+    slow = dataclasses.replace(sample, name="slow")
+    seconds = first_answer(lab, {"quick": sample}, rounds=2)
+    late = first_answer(
+        lab, {"late": slow}, rounds=1, command=["sh", "-c", "sleep 8; exec fastapi run app/main.py --port 80"]
+    )
+    assert seconds["quick"] > 0
+    assert late["late"] > 8
+
+
+def test_an_image_that_never_answers_is_told_and_nothing_of_it_stays(lab, sample):
+    with pytest.raises(AppCrashed, match="exit code 3"):
+        first_answer(lab, {"broken": sample}, rounds=1, command=["sh", "-c", "exit 3"])
+    assert lab.client.containers.list(all=True, filters={"label": f"dev.dockerlab.lab={lab.id}"}) == []
+
+
+# --- the sample app's production image ---
+
+
+def test_the_production_image_is_what_the_lesson_says(lab, sample, tmp_path):
+    built = build(lab, SAMPLE_APP, dockerfile="Dockerfile.production", name="production", progress=False)
+    assert content(lab, built).added_bytes < content(lab, sample).added_bytes
+    settings = lab.client.images.get(built.image).attrs["Config"]
+    assert settings["User"] == "10001:10001"
+    assert settings["Healthcheck"]["Test"][:2] == ["CMD", "python"]
+    hardened = {"read_only": True, "tmpfs": {"/tmp": ""}, "cap_drop": ["ALL"]}
+    with serve(lab, built, name="hardened", **hardened) as service:
+        assert service.container.exec_run(settings["Healthcheck"]["Test"][1:])[0] == 0
+        stopped = stop(service, grace=30)
+    assert (stopped.exit_code, stopped.shutdown_ran) == (0, True)
+    with serve(lab, built, name="nothing", port=None, command=["sleep", "60"]) as service:
+        assert service.container.exec_run(settings["Healthcheck"]["Test"][1:])[0] != 0

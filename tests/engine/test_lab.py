@@ -1,0 +1,162 @@
+"""A lab leaves nothing behind, a dead one is swept, and what is not the laboratory's is never touched."""
+
+import os
+import signal
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import docker
+from dockerlab import build, clean, labels, open_lab
+from dockerlab.lab import Lab
+from dockerlab.labels import Owner
+
+
+def everything_of(lab: Lab) -> None:
+    """One container, network, volume and image of a lab."""
+    lab.client.containers.run(
+        lab.base_image, ["sleep", "1000"], detach=True, name=lab.name("c"), labels=lab.labels, stop_signal="SIGKILL"
+    )
+    lab.client.networks.create(lab.name("n"), labels=lab.labels)
+    lab.client.volumes.create(lab.name("v"), labels=lab.labels)
+    lab.client.containers.get(lab.name("c")).commit("dockerlab/" + lab.id, "i")
+
+
+def names(client: docker.DockerClient, lab_id: str) -> list[str]:
+    """Every object on the engine that has a lab's id in its name."""
+    found = [item.name for item in client.containers.list(all=True, ignore_removed=True)]
+    found += [item.name for item in client.networks.list()]
+    found += [item.name for item in client.volumes.list()]
+    found += [tag for image in client.images.list() for tag in image.tags]
+    return [name for name in found if lab_id in name]
+
+
+def test_closing_a_lab_leaves_nothing_and_may_be_done_twice(lab, client):
+    everything_of(lab)
+    assert len(names(client, lab.id)) == 5  # with the volume that marks the lab as open
+    assert "nothing is left" in repr(lab.close())
+    assert names(client, lab.id) == []
+    assert lab.close().left == ()
+
+
+def test_the_build_cache_is_not_pruned_under_a_lab_that_has_just_been_opened(lab, client, tmp_path):
+    """Another lab's end finds none open, then this one is opened, and only then the other prunes."""
+    folder = tmp_path / "project"
+    folder.mkdir()
+    (folder / "Dockerfile").write_text(f"ARG BASE_IMAGE\nFROM ${{BASE_IMAGE}}\nWORKDIR /of-{lab.id}\n")
+    build(lab, folder, progress=False)
+    lab.client.images.remove(lab.tag("project"))
+    clean._prune_build_records(client)
+    assert all(step.cached for step in build(lab, folder, progress=False).steps)
+
+
+def test_closing_a_lab_leaves_another_one_alone(lab, client, monkeypatch, tmp_path):
+    other = open_lab("other")
+    everything_of(other)
+    lab.close()
+    assert len(names(client, other.id)) == 5
+    other.close()
+    assert names(client, other.id) == []
+
+
+KILLED = """
+import os, signal
+from dockerlab import open_lab
+lab = open_lab("killed")
+lab.client.containers.run(lab.base_image, ["sleep", "1000"], detach=True, name=lab.name("c"), labels=lab.labels)
+print(lab.id, flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_what_a_killed_kernel_left_is_swept_when_the_next_lesson_opens(client, monkeypatch, tmp_path):
+    monkeypatch.setenv("DOCKERLAB_WORKSPACE", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    process = subprocess.run(
+        [sys.executable, "-c", KILLED], stdout=subprocess.PIPE, text=True, timeout=120, check=False
+    )
+    assert process.returncode == -signal.SIGKILL
+    killed = process.stdout.split()[-1]
+    assert names(client, killed)
+    assert any(killed in line for line in clean.leftovers(client))
+
+    open_lab("next").close()
+    assert names(client, killed) == []
+
+
+def test_many_may_sweep_the_same_leftovers_at_the_same_time(lab, client, engine):
+    """As when a class opens its next lesson."""
+    dead = lab.labels | {labels.LAB: "0000dead", labels.OWNER: str(Owner(Owner.current().host, os.getpid(), 0))}
+    network = client.networks.create("dockerlab-0000dead-network", labels=dead)
+    for _ in range(3):
+        client.containers.run(lab.base_image, ["sleep", "1000"], detach=True, labels=dead, network=network.name)
+    with ThreadPoolExecutor(4) as pool:
+        sweeps = [pool.submit(clean.sweep, engine.client()) for _ in range(4)]
+    for sweep in sweeps:
+        sweep.result()
+    assert client.containers.list(all=True, filters={"label": f"{labels.LAB}=0000dead"}) == []
+    assert names(client, "0000dead") == []
+
+
+def test_what_has_no_label_is_never_touched(lab, client):
+    """Not even with a name like ours, beside a dead lab's objects."""
+    dead = lab.labels | {labels.LAB: "0000dead", labels.OWNER: str(Owner(Owner.current().host, os.getpid(), 0))}
+    client.volumes.create("dockerlab-0000dead-mine", labels=dead)
+    client.volumes.create("dockerlab-0000dead-yours")
+    try:
+        assert clean.sweep(client) == ["volume dockerlab-0000dead-mine"]
+        assert names(client, "0000dead") == ["dockerlab-0000dead-yours"]
+    finally:
+        client.volumes.get("dockerlab-0000dead-yours").remove()
+
+
+def test_a_lab_on_another_machine_is_not_swept(lab, client):
+    far = lab.labels | {labels.OWNER: str(Owner("another-machine", 1, 0))}
+    client.volumes.create(lab.name("far"), labels=far)
+    assert clean.sweep(client) == []
+    assert lab.name("far") in names(client, lab.id)
+
+
+def test_the_snapshot_names_what_is_new_and_what_is_gone(lab, client):
+    before = clean.snapshot(client)
+    client.volumes.create(lab.name("new"), labels=lab.labels)
+    after = clean.snapshot(client)
+    assert before.difference(after) == [f"volumes: {lab.name('new')} is new"]
+    assert after.difference(before) == [f"volumes: {lab.name('new')} is gone"]
+
+
+def test_an_image_that_the_reader_made_from_ours_is_theirs(lab, client):
+    """It inherits the labels, and is told by its name."""
+    everything_of(lab)
+    client.images.get(f"dockerlab/{lab.id}:i").tag("readers-own", lab.id)
+    try:
+        lab.close()
+        assert names(client, lab.id) == [f"readers-own:{lab.id}"]
+    finally:
+        client.images.remove(f"readers-own:{lab.id}")
+
+
+BEHIND_A_PROXY = """
+import http.server, threading, httpx, os
+from dockerlab import open_lab
+lab = open_lab("behind-a-proxy")
+server = http.server.HTTPServer(("127.0.0.1", 0), http.server.SimpleHTTPRequestHandler)
+threading.Thread(target=server.serve_forever, daemon=True).start()
+for host in ("127.0.0.1", "localhost"):
+    assert httpx.get(f"http://{host}:{server.server_port}/").status_code == 200
+print(os.environ["NO_PROXY"], os.environ["no_proxy"])
+lab.close()
+"""
+
+
+def test_a_proxy_that_the_environment_names_is_not_asked_for_this_machine(engine, monkeypatch, tmp_path):
+    monkeypatch.setenv("DOCKERLAB_WORKSPACE", str(tmp_path))
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")  # where nobody listens
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.setenv("NO_PROXY", "inside.example")
+    process = subprocess.run(
+        [sys.executable, "-c", BEHIND_A_PROXY], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert process.returncode == 0, process.stderr
+    assert process.stdout.split()[-2:] == ["inside.example,127.0.0.1,localhost"] * 2

@@ -1,0 +1,92 @@
+"""What the engine needs from the machine, `iptables` and `runc`: for which releases a kit has them, and who asks.
+
+No Ubuntu is at hand here, so a machine is told by its `os-release` and its apt sources.
+"""
+
+from pathlib import Path
+
+import pytest
+from dockerlab import kit as kits
+from dockerlab.engine import apt, embedded
+from dockerlab.errors import EngineMissing
+from dockerlab.kit import making
+from kit.conftest import write_kit
+
+DEBIAN = apt.Source("debian", "trixie", "http://mirror.example/debian", "", Path("/keys"))
+UBUNTU = apt.Source("ubuntu", "noble", "http://mirror.example/ubuntu", "", Path("/keys"))
+
+
+@pytest.fixture
+def asked(monkeypatch) -> list[str]:
+    """The sources that a mirror is asked by; it has every package."""
+    lines = []
+
+    class State:
+        def __init__(self, folder, sources):
+            self.folder = folder
+            lines.extend(sources)
+
+        def update(self):
+            pass
+
+        def closure(self, packages, without):
+            paths = [self.folder / f"{name}_1_amd64.deb" for name in packages]
+            for path in paths:
+                path.touch()
+            return paths
+
+    monkeypatch.setattr(apt, "State", State)
+    monkeypatch.setattr(making, "_index", lambda folder, names: "\n".join(sorted(names)))
+    return lines
+
+
+def on(monkeypatch, source: apt.Source, codename: str) -> None:
+    """This machine is one of a release, and apt has this source."""
+    monkeypatch.setattr(apt, "machine_source", lambda: source)
+    monkeypatch.setattr(apt, "parse_os_release", lambda text: {"VERSION_CODENAME": codename})
+
+
+def test_a_kit_of_a_debian_is_for_debian_and_says_so(monkeypatch, tmp_path, asked):
+    on(monkeypatch, DEBIAN, "bookworm")
+    host, left_out = making._fetch_for_host(tmp_path)
+    assert host == {"bookworm": "debs/host-bookworm", "trixie": "debs/host-trixie"}
+    assert [line for line in left_out if "Ubuntu" in line]
+    assert {line.split()[3] for line in asked} == {"bookworm", "bookworm-updates", "trixie", "trixie-updates"}
+    assert (tmp_path / "debs/host-bookworm/runc_1_amd64.deb").exists()
+
+
+def test_a_kit_of_an_ubuntu_is_for_its_release(monkeypatch, tmp_path, asked):
+    on(monkeypatch, UBUNTU, "noble")
+    host, left_out = making._fetch_for_host(tmp_path)
+    assert host == {"noble": "debs/host-noble"}
+    assert left_out == []
+    assert {line.split()[2] for line in asked} == {UBUNTU.mirror}
+
+
+@pytest.mark.parametrize(("codename", "fits"), [("bookworm", True), ("trixie", True), ("noble", False)])
+def test_a_machine_that_lacks_them(monkeypatch, tmp_path, codename, fits):
+    host = {"bookworm": "debs/host-bookworm", "trixie": "debs/host-trixie"}
+    folder = write_kit(tmp_path / "kit", {f"{place}/Packages": 9 for place in host.values()}, host=host)
+    monkeypatch.setenv(kits.use.VARIABLE, str(folder))
+    on(monkeypatch, UBUNTU, codename)
+    monkeypatch.setattr(apt, "program", lambda name: None)
+    installed = []
+    monkeypatch.setattr(apt, "install_on_host", lambda *asked: installed.append(asked))
+    if fits:
+        embedded._ensure_host_programs(print)
+        assert installed == [(["iptables", "runc"], folder / host[codename])]
+        return
+    with pytest.raises(EngineMissing) as told:
+        embedded._ensure_host_programs(print)
+    assert "iptables and runc" in told.value.seen
+    assert f"bookworm and trixie, not for {codename}" in told.value.seen
+    assert "apt-get install iptables runc" in told.value.do
+    assert not installed
+
+
+def test_a_machine_that_has_them_needs_none_of_the_kit(monkeypatch, tmp_path):
+    folder = write_kit(tmp_path / "kit", {}, host={})
+    monkeypatch.setenv(kits.use.VARIABLE, str(folder))
+    on(monkeypatch, UBUNTU, "noble")
+    monkeypatch.setattr(apt, "program", lambda name: f"/usr/sbin/{name}")
+    embedded._ensure_host_programs(pytest.fail)

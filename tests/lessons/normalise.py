@@ -1,0 +1,78 @@
+"""Execute lessons anew, and write them so that a difference shows what has really changed.
+
+    python tests/lessons/normalise.py [--all-outputs] [NOTEBOOK …]
+
+Each lesson is run by a fresh kernel in a copy of the folder. At the first cell that fails it stops, names the cell, and
+leaves the committed notebook as it was. Where an output differs only in what the sanitize file replaces (seconds, the
+names of containers), the committed one stays, and its picture with it. With `--all-outputs` all are new, so that the
+seconds in texts and pictures are those of one run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import copy
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import nbformat
+import rules
+import sanitize
+from dockerlab import clean, engine
+from execute import copy_of_lessons, execute, lessons, read
+from nbformat import NotebookNode
+from rules import code_cells
+
+
+def normalised(old: NotebookNode, new: NotebookNode, *, all_outputs: bool = False) -> NotebookNode:
+    """The notebook to commit.
+
+    Args:
+        old: the committed one.
+        new: the same, executed.
+        all_outputs: take all new ones, of cells that say the same, too.
+    """
+    result = copy.deepcopy(new)
+    result.metadata = nbformat.from_dict(rules.METADATA)
+    for cell in result.cells:
+        tags = cell.metadata.get("tags")
+        cell.metadata = nbformat.from_dict({"tags": tags} if tags else {})
+    for number, (cell, before) in enumerate(zip(code_cells(result), code_cells(old), strict=True), start=1):
+        if not all_outputs and sanitize.same(before.outputs, cell.outputs):
+            cell.outputs = copy.deepcopy(before.outputs)
+        cell.execution_count = number
+        for output in cell.outputs:
+            if output.output_type == "execute_result":
+                output.execution_count = number
+    return result
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("notebooks", nargs="*", type=Path, default=lessons(), help="default: all lessons")
+    parser.add_argument("--all-outputs", action="store_true", help="take new outputs where only seconds differ, too")
+    options = parser.parse_args(arguments)
+
+    for path in options.notebooks:
+        began = time.perf_counter()
+        old = read(path)
+        new = copy.deepcopy(old)
+        with tempfile.TemporaryDirectory(prefix="dockerlab-notebooks-") as folder:
+            red = execute(new, copy_of_lessons(Path(folder)))
+        if red:
+            with contextlib.closing(engine.find().client()) as client:
+                clean.sweep(client)
+            print(f"{path.name} is left as it was; it failed at the cell {red}")
+            return 1
+        result = normalised(old, new, all_outputs=options.all_outputs)
+        changed = [cell.id for cell, before in zip(result.cells, old.cells, strict=True) if cell != before]
+        nbformat.write(result, path)
+        print(f"{path.name}: {time.perf_counter() - began:.0f} s, changed: {', '.join(changed) or 'nothing'}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

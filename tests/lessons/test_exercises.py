@@ -1,0 +1,235 @@
+"""Each exercise, tried as readers try it: left as it is, answered wrongly in several ways, and solved.
+
+All of a lesson's attempts are made in one run of it. The solution that is tried is the one that the reader finds in the
+lesson, so there is no second copy to go stale.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import combinations
+
+import nbformat
+import pytest
+import rules
+from answers import WRONG, Edit, Wrong
+from execute import NOTEBOOKS, copy_of_lessons, execute, lessons, read
+from nbformat import NotebookNode
+from rules import calls, code_cells
+from seed import sweep
+
+WITH_EXERCISE = [path.stem for path in lessons() if path.stem != "00_start_here"]
+AT_LEAST = 3
+"""Wrong answers to each exercise of the lessons 01 to 08."""
+
+Files = Mapping[str, str | list[Edit] | None]
+
+
+@dataclass
+class Tried:
+    """One attempt at an exercise, in a run of the lesson.
+
+    Attributes:
+        name: the wrong answer's; or what else it was.
+        state: what the check has to say.
+        cells: the exercise's cells, executed once more for this attempt.
+        feedback: what the check has to tell, as a pattern.
+        only_solved: the lines of the solution that neither the given files nor this attempt have.
+    """
+
+    name: str
+    state: str
+    cells: list[NotebookNode]
+    feedback: str = ""
+    only_solved: set[str] = field(default_factory=set)
+
+    @property
+    def told(self) -> str:
+        return "".join(
+            output.get("data", {}).get("text/plain", "") for cell in self.cells for output in cell.get("outputs", [])
+        )
+
+
+@dataclass(frozen=True)
+class Part:
+    """The cells of a lesson that are one exercise: from the one that lays it out to the one that checks it.
+
+    Attributes:
+        folder: ``your_turn``.
+        variable: that the lesson keeps the exercise in: ``task``.
+    """
+
+    folder: str
+    variable: str
+    cells: list[NotebookNode]
+
+
+def parts(notebook: NotebookNode) -> list[Part]:
+    """The exercises of a lesson."""
+    cells = code_cells(notebook)
+    named = [{ast.unparse(call.func).split(".")[-1]: call for call in calls(cell.source)} for cell in cells]
+    found = []
+    for first in (number for number, called in enumerate(named) if "exercise" in called):
+        last = next(number for number in range(first, len(cells)) if "check" in named[number])
+        folder = [k.value.value for k in named[first]["exercise"].keywords if k.arg == "folder"] or ["your_turn"]
+        variable = ast.unparse(named[last]["check"].func).split(".")[0]
+        found.append(Part(folder[0], variable, cells[first : last + 1]))
+    return found
+
+
+def solution(notebook: NotebookNode, folder: str) -> dict[str, str]:
+    """The files of an exercise's solution: in its `<details>`, each is a path in backticks and a fenced block."""
+    prose = "\n".join(rules.markdown(notebook))
+    details = re.findall(r"<details><summary>A solution</summary>(.*?)</details>", prose, re.DOTALL)
+    block = re.compile(rf"^`({folder}/[^`\n]+)`:?\s*\n+```[\w-]*\n(.*?)^```", re.DOTALL | re.MULTILINE)
+    found = [files for text in details if (files := dict(block.findall(text)))]
+    assert len(found) == 1, f"{len(found)} solutions are found for {folder}"
+    return found[0]
+
+
+def hints(notebook: NotebookNode) -> str:
+    """All hints of a lesson."""
+    prose = "\n".join(rules.markdown(notebook))
+    return "\n".join(re.findall(r"<details><summary>Hint.*?</details>", prose, re.DOTALL))
+
+
+def run(source: str) -> NotebookNode:
+    return nbformat.v4.new_code_cell(source)
+
+
+def again(part: Part) -> list[NotebookNode]:
+    return [run(cell.source) for cell in part.cells]
+
+
+def changed(part: Part, files: Files) -> NotebookNode:
+    """A cell that gives the exercise anew, and changes it as a reader would."""
+    own = {path.removeprefix(f"{part.folder}/"): change for path, change in files.items()}
+    return run(f"""\
+import shutil
+shutil.rmtree({part.variable}.folder)
+TEXTS = dict({part.variable}.given)
+for name, change in {own!r}.items():
+    if isinstance(change, list):
+        for find, replace in change:
+            assert TEXTS[name].count(find) == 1, (name, find, TEXTS[name])
+            TEXTS[name] = TEXTS[name].replace(find, replace)
+    else:
+        TEXTS[name] = change
+TEXTS = {{name: text for name, text in TEXTS.items() if text is not None}}
+for name, text in TEXTS.items():
+    (path := {part.variable}.folder / name).parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(text.encode())""")
+
+
+def kept(part: Part) -> NotebookNode:
+    """A cell that fails if the attempt is not there as it was written."""
+    return run(f"""\
+found = {{path.relative_to({part.variable}.folder).as_posix(): path.read_bytes().decode()
+         for path in {part.variable}.folder.rglob("*") if path.is_file()}}
+assert found == TEXTS, (found, TEXTS)""")
+
+
+def lines(texts: Mapping[str, str | list[Edit] | None]) -> set[str]:
+    """The lines of some files that say something: with more than a few letters."""
+    whole = [
+        "\n".join(replace for _, replace in text) if isinstance(text, list) else text or "" for text in texts.values()
+    ]
+    return {line.strip() for text in whole for line in text.splitlines() if len(line.strip()) > 5}
+
+
+@pytest.mark.parametrize("lesson", WITH_EXERCISE)
+def test_the_solution_can_be_read_from_the_lesson(lesson):
+    notebook = read(NOTEBOOKS / f"{lesson}.ipynb")
+    assert all(solution(notebook, part.folder) for part in parts(notebook))
+
+
+@pytest.mark.parametrize("lesson", [name for name in WITH_EXERCISE if name[:2] <= "08"])
+def test_each_exercise_has_wrong_answers(lesson):
+    for part in parts(read(NOTEBOOKS / f"{lesson}.ipynb")):
+        own = [wrong for wrong in WRONG[lesson] if wrong.folder == part.folder]
+        assert len(own) >= AT_LEAST, f"{lesson}, {part.folder}: {len(own)} wrong answers: add to answers.py"
+
+
+def test_every_wrong_answer_belongs_to_an_exercise_and_has_a_name_of_its_own():
+    assert WRONG.keys() <= set(WITH_EXERCISE)
+    for lesson, answers in WRONG.items():
+        folders = {part.folder for part in parts(read(NOTEBOOKS / f"{lesson}.ipynb"))}
+        for wrong in answers:
+            assert {path.split("/")[0] for path in wrong.files} == {wrong.folder}, wrong
+            assert wrong.folder in folders, wrong
+        assert len({wrong.name for wrong in answers}) == len(answers)
+
+
+@pytest.mark.prove
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("lesson", WITH_EXERCISE)
+def test_each_attempt_is_told_what_was_observed_in_it(lesson, tmp_path):
+    folder = copy_of_lessons(tmp_path)
+    notebook = read(folder / f"{lesson}.ipynb")
+    tried, givens = lay_attempts(notebook, WRONG.get(lesson, []))
+    # An earlier run of the lesson has left an attempt: a file of the reader's, and nothing of what is given.
+    for part in parts(read(folder / f"{lesson}.ipynb")):
+        (left := folder / "workspace" / lesson / part.folder).mkdir(parents=True)
+        (left / "notes.txt").write_text("mine\n")
+    try:
+        red = execute(notebook, folder)
+    finally:
+        sweep()
+    for attempts in tried.values():
+        for attempt in attempts:
+            print(f"--- {attempt.name}\n{attempt.told}")
+    assert red is None, red
+    for name, attempts in tried.items():
+        given = json.loads(ast.literal_eval(givens[name].outputs[0]["data"]["text/plain"]))
+        judge(attempts, lines(given))
+        for line in lines(solution(notebook, name)) - lines(given):
+            assert line not in hints(notebook), f"a hint gives the solution away: {line}"
+
+
+def lay_attempts(
+    notebook: NotebookNode, answers: list[Wrong]
+) -> tuple[dict[str, list[Tried]], dict[str, NotebookNode]]:
+    """Add the cells that make the attempts after each exercise's own. Return the attempts, and the cells that tell what
+    was given, by the exercise's folder."""
+    tried, givens = {}, {}
+    for part in parts(notebook):
+        solved = solution(notebook, part.folder)
+        task = part.variable
+        attempts = tried[part.folder] = [Tried("a file from an earlier run", "◐", part.cells)]
+        added = [
+            run(f"assert ({task}.folder / 'notes.txt').read_text() == 'mine\\n'; import shutil"),
+            run(f"assert [*{task}.folder.iterdir()] == [{task}.folder / 'notes.txt']; shutil.rmtree({task}.folder)"),
+        ]
+        attempts.append(Tried("as it was given", "○", again(part)))
+        givens[part.folder] = run(f"import json; json.dumps(dict({task}.given))")
+        added += [*attempts[-1].cells, givens[part.folder]]
+        for wrong in answers:
+            if wrong.folder == part.folder:
+                hidden = lines(solved) - lines(wrong.files)
+                attempts.append(Tried(wrong.name, "◐", again(part), wrong.feedback, hidden))
+                added += [changed(part, wrong.files), *attempts[-1].cells, kept(part)]
+        attempts.append(Tried("the solution", "●", again(part)))
+        added += [changed(part, solved), *attempts[-1].cells, kept(part)]
+        at = next(number for number, cell in enumerate(notebook.cells) if cell is part.cells[-1]) + 1
+        notebook.cells[at:at] = added
+    return tried, givens
+
+
+def judge(attempts: list[Tried], given: set[str]) -> None:
+    """Hold what the checks told against what they have to tell."""
+    for attempt in attempts:
+        assert attempt.told[:1] == attempt.state, f"{attempt.name}: {attempt.told}"
+        assert re.search(attempt.feedback, attempt.told, re.DOTALL), f"{attempt.name}: {attempt.told}"
+        for line in attempt.only_solved - given:
+            assert line not in attempt.told, f"{attempt.name}: the feedback gives the solution away: {line}"
+    wrong = [attempt for attempt in attempts if attempt.feedback]
+    for one, other in combinations(wrong, 2):
+        assert one.told != other.told, f"{one.name} and {other.name} are told the same: {one.told}"
+    for one in wrong:
+        for other in wrong:
+            if other is not one:
+                assert not re.search(one.feedback, other.told, re.DOTALL), f"{other.name} is told what {one.name} is"

@@ -1,0 +1,66 @@
+"""Whatever a run leaves on the engine turns it red, and is named. That a tidy run is not, each green run proves."""
+
+import os
+import secrets
+import tempfile
+from pathlib import Path
+
+import pytest
+import toy
+from nested import run
+from toy import claim, code
+
+OPENS_AND_CLOSES = """
+from dockerlab import open_lab
+lab = open_lab("untidy")
+lab.close();
+"""
+LEAVES = "lab.client.volumes.create(lab.name('left'), labels=lab.labels);"
+
+TEST_LEAVES = """
+from dockerlab import labels
+
+def test_leaves(client):
+    own = {{labels.LAB: "{id}", labels.OWNER: str(labels.Owner.current())}}
+    client.volumes.create("left-{id}-labelled", labels=own)
+    client.volumes.create("left-{id}-unlabelled")
+"""
+
+
+@pytest.fixture(scope="module")
+def left(engine, tmp_path_factory):
+    """A run that leaves volumes in three ways, the id that is in their names, and the volumes that are still there."""
+    folder, id = tmp_path_factory.mktemp("untidy"), secrets.token_hex(4)
+    toy.write(folder, "untidy", code("opens", OPENS_AND_CLOSES), code("leaves", LEAVES), claim())
+    (folder / "test_leaves.py").write_text(TEST_LEAVES.format(id=id))
+    # The owner of what is labelled is a worker of pytest-xdist, which lives to the end of its run.
+    result = run(folder, "-n1", "--dist=loadscope", env={})
+    client = engine.client()
+    volumes = [volume.name for volume in client.volumes.list()]
+    client.volumes.get(f"left-{id}-unlabelled").remove()
+    client.close()
+    return result, id, volumes
+
+
+def test_what_a_lesson_leaves_turns_its_clean_up_red(left):
+    result, _, volumes = left
+    assert result["untidy::cleanup"].outcome == "failure"
+    assert "-left" in result["untidy::cleanup"].message
+    assert not [name for name in volumes if name.endswith("-left")]
+
+
+def test_an_unlabelled_leftover_is_named_and_not_touched(left):
+    result, id, volumes = left
+    assert result["test_leaves::test_leaves"].outcome == "passed"
+    assert result.code == pytest.ExitCode.TESTS_FAILED
+    assert f"volumes: left-{id}-unlabelled is new" in result.text
+    assert f"left-{id}-unlabelled" in volumes
+
+
+def test_what_a_dead_process_left_is_swept(left):
+    _, id, volumes = left
+    assert f"left-{id}-labelled" not in volumes
+
+
+def test_the_workspaces_of_whoever_runs_the_tests_are_not_touched():
+    assert Path(os.environ["DOCKERLAB_WORKSPACE"]).is_relative_to(tempfile.gettempdir())

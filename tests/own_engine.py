@@ -1,0 +1,120 @@
+"""An embedded engine beside the machine's own, to be killed, filled and slowed down.
+
+Two daemons in one network would share the bridge `docker0`, and the one that the other tests run on is in the machine's
+own network. So such an engine gets a network of its own (`unshare --net`), and a cache folder of its own, into which
+the packages are linked that the machine's cache has: nothing is downloaded.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import docker
+import psutil
+from dockerlab import paths
+from dockerlab.engine import bootstrap, embedded, network
+
+FETCHED = embedded.places().packages
+
+START = "import sys; from dockerlab.engine import embedded; embedded.start()"
+
+
+class Machine:
+    """A network and a cache folder of its own, and commands that run in both."""
+
+    def __init__(self, folder: Path, holder: int) -> None:
+        self.cache = folder / "cache"
+        self.holder = holder
+        self.environ = {name: value for name, value in os.environ.items() if not name.startswith("DOCKER")}
+        self.environ |= {"DOCKERLAB_CACHE": str(self.cache), "DOCKER_CONFIG": str(folder / "config")}
+        self.engine = embedded.Places(self.cache / "engine")
+
+    def run(self, *command: str, timeout: float = 100) -> subprocess.CompletedProcess[str]:
+        inside = ["nsenter", "--target", str(self.holder), "--net", *command]
+        return subprocess.run(inside, env=self.environ, capture_output=True, text=True, check=False, timeout=timeout)
+
+    def link_packages(self) -> None:
+        """Give the cache folder the packages: linked where the file system is the same, for they are only read."""
+        self.engine.home.mkdir(parents=True, exist_ok=True)
+        for how in (["-al"], ["-a"]):
+            command = ["cp", *how, "--no-target-directory", FETCHED, self.engine.packages]
+            if subprocess.run(command, check=False, capture_output=True).returncode == 0:
+                return
+        raise AssertionError(f"{FETCHED} could not be copied")
+
+    def start(self) -> None:
+        result = self.run(sys.executable, "-c", START)
+        assert result.returncode == 0, result.stderr
+
+    def dockerlab(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return self.run(sys.executable, "-m", "dockerlab.cli", *arguments)
+
+    def kill(self) -> None:
+        daemon = embedded._daemon(self.engine)
+        daemon.kill()
+        psutil.wait_procs([daemon], timeout=10)
+
+    def processes(self) -> list[psutil.Process]:
+        """The daemon, its containerd, and the shims."""
+        daemon = embedded._daemon(self.engine)
+        return [daemon] * bool(daemon) + embedded._orphans(self.engine)
+
+    def mounts(self) -> list[str]:
+        points = [part.mountpoint for part in psutil.disk_partitions(all=True)]
+        return [point for point in points if Path(point).is_relative_to(self.cache)]
+
+    def network(self) -> list[str]:
+        """All that a Docker daemon leaves in a network: its bridges, its chains and rules, forwarding."""
+        lines = self.run("cat", "/proc/net/dev", "/proc/sys/net/ipv4/ip_forward").stdout.splitlines()
+        names = [line.split(":")[0].strip() for line in lines]
+        rules = [
+            line for table in ("filter", "nat") for line in self.run("iptables", "-t", table, "-S").stdout.splitlines()
+        ]
+        return names + rules
+
+    @contextlib.contextmanager
+    def client(self):
+        client = docker.DockerClient(base_url=f"unix://{self.engine.socket}", version="auto", timeout=60)
+        with contextlib.closing(client):
+            yield client
+
+    def load_base(self, tag: str) -> bool:
+        """Give the engine the base image of the machine's cache, where it has none yet; whether there is one."""
+        with self.client() as client:
+            if client.api.images(name=tag.partition(":")[0]):
+                return True
+            archive = max((paths.cache() / "base").glob("*.tar.zst"), default=None)
+            if archive:
+                bootstrap._import(client, tag, bootstrap.unpacked(archive), ())
+            return archive is not None
+
+
+@contextlib.contextmanager
+def machine(folder: Path, *, loopback: bool = False) -> Iterator[Machine]:
+    """Such a machine; its engine is not started yet, and removed at the end.
+
+    Args:
+        folder: where its cache goes.
+        loopback: whether its network has a loopback interface that is up.
+    """
+    holder = subprocess.Popen(["unshare", "--net", "sh", "-c", f"{'ip link set lo up && ' * loopback}exec sleep 7200"])
+    try:
+        while network.namespace(holder.pid) == network.namespace():
+            assert holder.poll() is None, "unshare ended"
+            time.sleep(0.01)
+        machine = Machine(folder, holder.pid)
+        machine.link_packages()
+        try:
+            yield machine
+        finally:  # after Ctrl-C, too
+            machine.dockerlab("engine", "remove")
+        assert machine.processes() == []
+    finally:
+        holder.terminate()
+        holder.wait()

@@ -1,0 +1,61 @@
+"""Which steps install dependencies, and which source file is changed."""
+
+import pytest
+from dockerlab.audit import probe, rebuilds
+
+
+@pytest.mark.parametrize(
+    ("instruction", "kind"),
+    [
+        ("RUN pip install --no-cache-dir --upgrade -r /code/requirements.txt", "dependencies"),
+        ("RUN pip install -rrequirements.txt", "dependencies"),
+        ("RUN pip3 install fastapi uvicorn", "dependencies"),
+        ("RUN python -m pip install 'fastapi[standard]==0.165'", "dependencies"),
+        ("RUN --mount=type=cache,target=/root/.cache pip install -r requirements/prod.txt", "dependencies"),
+        ("RUN uv pip install --system -r requirements.txt", "dependencies"),
+        ("RUN uv sync --locked --no-install-project", "dependencies"),
+        ("RUN uv sync --locked", "both"),
+        ("RUN poetry install --no-root", "dependencies"),
+        ("RUN poetry install", "both"),
+        ("RUN pip install .", "both"),
+        ("RUN pip install -e .", "both"),
+        ("RUN pip install --no-deps .", "project"),
+        ("RUN pip install --upgrade pip", "tool"),
+        ("RUN pip install uv==0.13.9", "tool"),
+        ("RUN pip install poetry && poetry install --no-root", "dependencies"),
+        ("RUN apt-get update && apt-get install -y gcc", "dependencies"),
+        ("RUN apk add --no-cache curl", "dependencies"),
+        ("RUN pip install --index-url https://example.org fastapi", "dependencies"),
+        ("RUN pip install -i https://example.org pip", "tool"),
+        ("COPY requirements.txt .", ""),
+        ("RUN useradd app", ""),
+        ("RUN python -m compileall app", ""),
+    ],
+)
+def test_what_a_step_installs(instruction, kind):
+    assert rebuilds.installs(instruction) == kind
+
+
+def test_the_source_file_that_makes_the_application_is_changed(tmp_path):
+    (tmp_path / "Dockerfile").write_text("FROM scratch\n")
+    assert rebuilds.source_file(tmp_path, "Dockerfile") == ""
+    for name, text in {
+        "setup.py": "",
+        "a_helper.py": "x = 1\n",
+        "src/shop/main.py": "app = FastAPI()\n",
+        "tests/test_main.py": "app = FastAPI()\n",
+        "ignored/main.py": "app = FastAPI()\n",
+        ".dockerignore": "ignored\n",
+    }.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert rebuilds.source_file(tmp_path, "Dockerfile") == "src/shop/main.py"
+    (tmp_path / "src/shop/main.py").unlink()
+    assert rebuilds.source_file(tmp_path, "Dockerfile") == "a_helper.py"
+
+
+def test_the_probe_and_the_audit_agree_on_words_and_paths():
+    guest: dict[str, str] = {}
+    lines = [line for line in probe.SOURCE.read_text().splitlines() if line.startswith(("PREFIX", "STARTED", "ENDED"))]
+    exec("\n".join(lines), guest)
+    assert (guest["PREFIX"], guest["STARTED"], guest["ENDED"]) == (probe.PREFIX, probe.STARTED, probe.ENDED)

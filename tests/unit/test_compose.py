@@ -1,0 +1,109 @@
+"""What is added to a Compose file, and what Compose's answers are taken for; no engine is asked."""
+
+import json
+import stat
+
+import pytest
+from dockerlab import compose
+from dockerlab.errors import ComposeMissing
+
+LABELS = {"dev.dockerlab.lab": "0123abcd"}
+
+RESOLVED = {
+    "name": "x",
+    "services": {
+        "web": {
+            "build": {"context": "/shop"},
+            "container_name": "web",
+            "labels": {"own": "1"},
+            "ports": [{"mode": "ingress", "target": 80, "published": "8000", "protocol": "tcp"}],
+        },
+        "db": {"image": "postgres", "labels": None},
+    },
+    "networks": {"default": {"name": "x_default"}, "others": {"name": "theirs", "external": True}},
+    "volumes": {"data": {"name": "x_data"}},
+}
+
+
+@pytest.fixture
+def adapted():
+    return compose.adapt(RESOLVED, {"web": "dockerlab/0123abcd:shop-web"}, LABELS)
+
+
+def test_everything_that_the_project_makes_is_labelled(adapted):
+    assert adapted["services"]["web"]["labels"] == {"own": "1", **LABELS}
+    assert adapted["services"]["db"]["labels"] == LABELS
+    assert adapted["networks"]["default"]["labels"] == LABELS
+    assert adapted["volumes"]["data"]["labels"] == LABELS
+
+
+def test_what_is_not_the_project_s_is_not(adapted):
+    assert adapted["networks"]["others"] == {"name": "theirs", "external": True}
+
+
+def test_an_image_that_was_built_is_used_and_never_pulled(adapted):
+    web = adapted["services"]["web"]
+    assert "build" not in web
+    assert (web["image"], web["pull_policy"]) == ("dockerlab/0123abcd:shop-web", "never")
+    assert adapted["services"]["db"]["image"] == "postgres"
+
+
+def test_nothing_is_fixed_that_two_learners_cannot_both_have(adapted):
+    web = adapted["services"]["web"]
+    assert "container_name" not in web
+    assert web["ports"] == [{"mode": "ingress", "target": 80, "protocol": "tcp", "host_ip": "127.0.0.1"}]
+
+
+def test_the_resolved_file_is_not_changed():
+    before = json.dumps(RESOLVED)
+    compose.adapt(RESOLVED, {"web": "x"}, LABELS)
+    assert json.dumps(RESOLVED) == before
+
+
+@pytest.mark.parametrize(
+    ("folder", "file", "name"),
+    [
+        ("shop", "compose.yaml", "shop"),
+        ("shop", "drain.yaml", "shop-drain"),
+        ("Your Turn", "compose.yml", "your-turn"),
+        ("ä", "compose.yaml", "project"),
+    ],
+)
+def test_a_project_is_named_after_its_folder_and_file(tmp_path, folder, file, name):
+    assert compose.short_name(tmp_path / folder, file) == name
+
+
+def program(folder, name, script):
+    path = folder / name
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+
+
+@pytest.mark.parametrize("told", ["2.26.1-4", "v2.40.3", "5.0.1"])
+def test_a_version_that_will_do(tmp_path, told):
+    program(tmp_path, "docker", f"echo {told}")
+    assert compose.require_compose({"PATH": str(tmp_path)}) == told.removeprefix("v")
+
+
+def test_no_docker_command(tmp_path):
+    with pytest.raises(ComposeMissing, match="no `docker` command"):
+        compose.require_compose({"PATH": str(tmp_path)})
+
+
+def test_no_plugin(tmp_path):
+    program(tmp_path, "docker", "echo \"docker: 'compose' is not a docker command.\" >&2; exit 1")
+    with pytest.raises(ComposeMissing, match="its plugin `docker compose` is not"):
+        compose.require_compose({"PATH": str(tmp_path)})
+
+
+def test_the_old_docker_compose_and_no_plugin(tmp_path):
+    program(tmp_path, "docker", "exit 1")
+    program(tmp_path, "docker-compose", "echo 1.29.2")
+    with pytest.raises(ComposeMissing, match=r"Docker Compose 1\.29\.2, the old v1"):
+        compose.require_compose({"PATH": str(tmp_path)})
+
+
+def test_a_docker_compose_that_runs_the_old_one(tmp_path):
+    program(tmp_path, "docker", "echo docker-compose version 1.29.2, build 5becea4c")
+    with pytest.raises(ComposeMissing, match=r"Docker Compose 1\.29\.2"):
+        compose.require_compose({"PATH": str(tmp_path)})

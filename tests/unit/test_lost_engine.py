@@ -1,0 +1,83 @@
+"""A cell that fails because the engine went away says so; any other error is shown as it is."""
+
+import re
+from types import SimpleNamespace
+
+import docker
+import pytest
+from dockerlab import lost_engine
+from dockerlab.errors import BuildFailed
+from IPython.core.interactiveshell import InteractiveShell
+
+URL = "unix:///nowhere/docker.sock"
+
+
+@pytest.fixture
+def shell(monkeypatch, tmp_path):
+    """A shell that keeps what it would show."""
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path))
+    shell = InteractiveShell()
+    shell.shown = []
+    shell._showtraceback = lambda kind, error, lines: shell.shown.append((kind.__name__, str(error), "\n".join(lines)))
+    monkeypatch.setattr(lost_engine, "get_ipython", lambda: shell)
+    yield shell
+    shell.history_manager.end_session()
+
+
+def there(timeout=None):
+    return SimpleNamespace(ping=lambda: True, close=lambda: None, api=SimpleNamespace())
+
+
+def gone():
+    return docker.DockerClient(base_url=URL, version="1.41")
+
+
+@pytest.mark.parametrize("source", ["1 / 0", "import httpx; httpx.get('http://127.0.0.1:9')", "assert False, 'no'"])
+def test_with_no_engine_the_error_is_that_there_is_none(shell, source):
+    lost_engine.watch(SimpleNamespace(url=URL, client=gone))
+    result = shell.run_cell(source)
+    [(kind, told, lines)] = shell.shown
+    assert kind == "EngineUnreachable"
+    assert URL in told
+    assert type(result.error_in_exec).__name__ in told
+    assert "run the lesson from its first cell" in told
+    assert "Traceback" not in lines
+
+
+def test_with_an_engine_an_error_is_shown_with_the_line_it_came_from(shell):
+    lost_engine.watch(SimpleNamespace(url=URL, client=there))
+    shell.run_cell("one = 1\none / 0")
+    [(kind, _, lines)] = shell.shown
+    assert kind == "ZeroDivisionError"
+    assert "one / 0" in re.sub(r"\x1b\[[\d;]*m", "", lines)
+    assert "lost_engine" not in lines
+
+
+def test_a_full_disk_is_told(shell):
+    lost_engine.watch(SimpleNamespace(url=URL, client=there))
+    words = "mkdir /var/lib/docker/overlay2/1: no space left on device"
+    shell.user_ns["error"] = docker.errors.APIError("500 Server Error", explanation=words)
+    shell.run_cell("raise error")
+    [(kind, told, _)] = shell.shown
+    assert (kind, told.splitlines()[0]) == ("LabError", "The disk of the engine is full.")
+
+
+def test_what_else_the_engine_says_is_shown_as_it_is(shell):
+    lost_engine.watch(SimpleNamespace(url=URL, client=there))
+    shell.user_ns["error"] = docker.errors.APIError("404 Client Error", explanation="No such image: nothing")
+    shell.run_cell("raise error")
+    [(kind, told, _)] = shell.shown
+    assert kind == "APIError"
+    assert "No such image" in told
+
+
+def test_an_error_of_the_laboratory_says_enough(shell):
+    lost_engine.watch(SimpleNamespace(url=URL, client=gone))
+    shell.user_ns["error"] = BuildFailed("The disk was full.", "Make room.")
+    shell.run_cell("raise error")
+    assert shell.shown == [("BuildFailed", "The disk was full.\nMake room.", shell.shown[0][2])]
+
+
+def test_outside_of_a_notebook_nothing_is_done(monkeypatch):
+    monkeypatch.setattr(lost_engine, "get_ipython", lambda: None)
+    lost_engine.watch(SimpleNamespace(url=URL, client=gone))

@@ -1,0 +1,129 @@
+"""A lesson is done where each of its claims held and its lab was closed. That stays when it is opened again."""
+
+import json
+from types import SimpleNamespace
+
+import pytest
+from dockerlab import paths, workspace
+from dockerlab.progress import LessonRun, progress
+from IPython.core.interactiveshell import InteractiveShell
+
+
+@pytest.fixture(autouse=True)
+def lessons(tmp_path, monkeypatch):
+    """Two lessons. The first has a set-up cell and two claims."""
+    monkeypatch.setattr(paths, "NOTEBOOKS", tmp_path)
+    monkeypatch.setenv("DOCKERLAB_WORKSPACE", str(tmp_path / "work"))
+    write(tmp_path, "01_first", [("setup", "x = 1", []), ("a", "assert x", ["claim"]), ("b", "assert 1", ["claim"])])
+    write(tmp_path, "02_second", [("a", "assert 2", ["claim"])])
+    return tmp_path
+
+
+def write(folder, lesson: str, cells: list[tuple[str, str, list[str]]]) -> None:
+    content = [{"id": id_, "source": [source], "metadata": {"tags": tags}} for id_, source, tags in cells]
+    (folder / f"{lesson}.ipynb").write_text(json.dumps({"cells": content}))
+
+
+@pytest.fixture
+def shell(monkeypatch):
+    InteractiveShell.clear_instance()
+    yield InteractiveShell.instance()
+    InteractiveShell.clear_instance()
+
+
+def finish(shell, cells: list[str], lesson: str = "01_first", *, ids: bool = True) -> None:
+    """Open the lesson, run these of its cells, named by their ids, and close it."""
+    _, lock = workspace.claim(lesson)
+    run = LessonRun(lesson)
+    known = {cell["id"]: "".join(cell["source"]) for cell in json.loads(source_of(lesson))["cells"]}
+    for cell in cells:
+        shell.run_cell(known.get(cell, cell), cell_id=cell if ids else None)
+    run.close()
+    lock.release()
+
+
+def source_of(lesson: str) -> str:
+    return (paths.NOTEBOOKS / f"{lesson}.ipynb").read_text()
+
+
+@pytest.mark.parametrize("ids", [True, False], ids=["cells with ids", "cells without"])
+def test_a_lesson_whose_claims_all_held_is_done(shell, ids):
+    assert repr(progress()) == "○ 01 to do · ○ 02 to do"
+    finish(shell, ["setup", "a", "b"], ids=ids)
+    assert repr(progress()) == "✓ 01 done · ○ 02 to do"
+
+
+@pytest.mark.parametrize("cells", [[], ["setup", "a"], ["a", "b"]], ids=["none", "one of two", "one fails"])
+def test_a_lesson_that_was_closed_too_early_is_not(shell, cells):
+    finish(shell, cells)
+    assert not progress().done["01_first"]
+
+
+def test_what_failed_first_may_hold_later_and_the_other_way_round(shell):
+    finish(shell, ["setup", "a", "b", "x = 0", "a"])
+    assert not progress().done["01_first"]
+    finish(shell, ["setup", "a", "b", "x = 0", "a", "x = 1", "a"])
+    assert progress().done["01_first"]
+
+
+def test_a_claim_whose_text_the_reader_changed_still_counts(shell):
+    _, lock = workspace.claim("02_second")
+    run = LessonRun("02_second")
+    shell.run_cell("assert 2, 'mine'", cell_id="a")
+    run.close()
+    lock.release()
+    assert progress().done["02_second"]
+
+
+def test_it_stays_when_the_lesson_is_opened_again_and_goes_with_the_workspaces(shell, lessons):
+    finish(shell, ["setup", "a", "b"])
+    finish(shell, [])
+    assert progress().done["01_first"]
+    assert workspace.remove_all() == []
+    assert not progress().done["01_first"]
+    assert not (lessons / "work").exists()
+
+
+def test_two_kernels_may_end_the_same_lesson(shell):
+    _, lock = workspace.claim("01_first")
+    finish(shell, ["setup", "a", "b"])  # in a folder of its own, beside
+    lock.release()
+    assert progress().done["01_first"]
+
+
+@pytest.mark.parametrize("text", ["", "no JSON", "{}", '{"cells": [{}]}', '{"cells": 1}', "[]"])
+def test_a_broken_or_missing_notebook_is_no_error_and_no_mark(lessons, text):
+    (lessons / "work").mkdir()
+    (lessons / "01_first.ipynb").write_text(text)
+    LessonRun("01_first").close()
+    LessonRun("99_unknown").close()
+    assert not any(progress().done.values())
+
+
+def test_a_workspace_that_cannot_be_written_is_no_error(shell, lessons):
+    run = LessonRun("02_second")
+    shell.run_cell("assert 2", cell_id="a")
+    (lessons / "work").write_text("a file where the folder should be")
+    run.close()
+    assert not progress().done["02_second"]
+
+
+def test_a_lesson_that_was_renamed_is_to_do_and_an_unknown_mark_is_not_shown(shell, lessons):
+    finish(shell, ["setup", "a", "b"])
+    (lessons / "01_first.ipynb").rename(lessons / "03_later.ipynb")
+    (lessons / "work" / ".done" / "99_unknown").touch()
+    assert repr(progress()) == "○ 02 to do · ○ 03 to do"
+
+
+def test_a_notebook_shows_a_link_to_each_lesson():
+    shown = progress()._repr_html_()
+    assert '<a href="01_first.ipynb">○ 01 to do</a> · <a href="02_second.ipynb">○ 02 to do</a>' in shown
+
+
+def test_outside_of_a_notebook_nothing_is_done(monkeypatch, lessons):
+    InteractiveShell.clear_instance()
+    (lessons / "work").mkdir()
+    run = LessonRun("02_second")
+    run._cell_ended(SimpleNamespace(success=True, info=SimpleNamespace(cell_id="other", raw_cell="x")))
+    run.close()
+    assert not progress().done["02_second"]

@@ -1,0 +1,92 @@
+"""What is made of an engine's words: they differ with its version, and not every version is at hand."""
+
+from types import SimpleNamespace
+
+import httpx
+import pytest
+from docker.errors import APIError
+from dockerlab import inside
+from dockerlab.errors import AppCrashed, LabError, PortTaken
+from dockerlab.inside import Socket
+from dockerlab.serve import Service, _never_listened, _start
+
+FAILED = "driver failed programming external connectivity on endpoint web (6c91): "
+RUNC = (
+    "failed to create task for container: failed to create shim task: OCI runtime create failed: runc create failed: "
+)
+
+
+def a_service(start_error="", engine="unix:///var/run/docker.sock"):
+    def start():
+        raise APIError("500 Server Error", explanation=start_error)
+
+    container = SimpleNamespace(start=start, logs=lambda **_: b"")
+    client = SimpleNamespace(api=SimpleNamespace(containers=list))
+    lab = SimpleNamespace(client=client, engine=SimpleNamespace(url=engine))
+    return Service(lab, "web", container, 80, "/")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        FAILED + "Bind for 127.0.0.1:8000 failed: port is already allocated",
+        FAILED + "Error starting userland proxy: listen tcp4 127.0.0.1:8000: bind: address already in use",
+        "failed to set up container networking: " + FAILED + "failed to bind host port 127.0.0.1:8000/tcp: "
+        "address already in use",
+        "Ports are not available: exposing port TCP 127.0.0.1:8000 -> 127.0.0.1:0: listen tcp 127.0.0.1:8000: bind: "
+        "address already in use",
+        "rootlessport listen tcp 127.0.0.1:8000: bind: address already in use",
+    ],
+)
+def test_a_taken_port_in_the_words_of_many_engines(words):
+    with pytest.raises(PortTaken, match="Port 8000 of this machine is taken"):
+        _start(a_service(words), 8000)
+
+
+@pytest.mark.parametrize(
+    ("words", "told", "hint"),
+    [
+        (
+            RUNC + 'unable to start container process: exec: "fastapy": executable file not found in $PATH: unknown',
+            'exec: "fastapy": executable file not found in $PATH.',
+            "127",
+        ),
+        (
+            RUNC + 'unable to start container process: exec: "/start.sh": permission denied: unknown',
+            'exec: "/start.sh": permission denied.',
+            "126",
+        ),
+        (
+            "crun: executable file `fastapy` not found in $PATH: No such file or directory: OCI runtime attempted to "
+            "invoke a command that was not found",
+            "executable file `fastapy` not found",
+            "127",
+        ),
+    ],
+)
+def test_a_main_process_that_cannot_be_started(words, told, hint):
+    with pytest.raises(AppCrashed, match=hint) as crash:
+        _start(a_service(words), None)
+    assert told in crash.value.seen
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        RUNC + "error mounting /nowhere: no such file or directory: unknown",
+        FAILED + "cannot expose privileged port 80",
+    ],
+)
+def test_anything_else_is_passed_on_in_the_engines_words(words):
+    with pytest.raises(LabError) as error:
+        _start(a_service(words), 80)
+    assert type(error.value) is LabError
+    assert words in error.value.seen
+
+
+def test_an_engine_on_another_machine_is_told(monkeypatch):
+    monkeypatch.setattr(inside, "listening", lambda _: [Socket("0.0.0.0", 80)])
+    service = a_service(engine="tcp://build-server:2376")
+    error = _never_listened(service, "", 30, httpx.ConnectError("refused"))
+    assert "cannot be reached from here" in error.seen
+    assert "tcp://build-server:2376" in error.do

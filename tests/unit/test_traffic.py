@@ -1,0 +1,199 @@
+"""Each fate that a request can have, from a server that does what it is told."""
+
+import asyncio
+import resource
+import socket
+import subprocess
+import sys
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+from dockerlab import traffic
+from dockerlab.records import Request, Traffic
+
+TOGETHER = 5
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    gathering = threading.Barrier(TOGETHER)
+
+    def do_GET(self):
+        getattr(self, self.path.split("?")[0].strip("/"))()
+
+    def whole(self, status=200, version=None):
+        self.send_response(status)
+        self.send_header("Content-Length", "2")
+        if version:
+            self.send_header("X-Version", version)
+        self.end_headers()
+        self.wfile.write(b"{}")
+
+    def error(self):
+        self.whole(500)
+
+    def versioned(self):
+        self.whole(version="2.1")
+
+    def versioned_error(self):
+        self.whole(503, version="2.1")
+
+    def slow(self):
+        time.sleep(0.5)
+        self.whole()
+
+    def together(self):
+        self.gathering.wait(timeout=10)  # answered only when all are here
+        self.whole()
+
+    def hangs(self):
+        self.server.over.wait(timeout=30)
+
+    def cut_before_an_answer(self):
+        self.close_connection = True
+
+    def cut_in_its_middle(self):
+        self.chunk()
+        self.close_connection = True
+
+    def stream(self):
+        self.chunk()
+        self.wfile.write(b"0\r\n\r\n")
+
+    def chunk(self):
+        self.send_response(200)
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        self.wfile.write(b"4\r\ndata\r\n")
+
+    def log_message(self, *_):
+        pass
+
+
+class Server(ThreadingHTTPServer):
+    request_queue_size = 256
+
+
+@pytest.fixture
+def url():
+    server = Server(("127.0.0.1", 0), Handler)
+    server.over = threading.Event()
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.over.set()
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.parametrize(
+    ("path", "fate", "status"),
+    [
+        ("/whole", "answered", 200),
+        ("/error", "answered", 500),
+        ("/stream", "answered", 200),  # a stream that the server ends has a whole response
+        ("/cut_before_an_answer", "cut", None),
+        ("/cut_in_its_middle", "cut", 200),
+        ("/hangs", "timed out", None),
+    ],
+)
+def test_the_fate_of_a_request(url, path, fate, status):
+    (request,) = traffic.send(url, [path], timeout_seconds=0.5).requests
+    assert (request.path, request.fate, request.status) == (path, fate, status)
+    assert (request.error == "") == (fate == "answered")
+
+
+def test_an_answer_tells_which_version_gave_it(url):
+    sent = traffic.send(url, ["/versioned", "/whole", "/versioned_error", "/cut_before_an_answer"])
+    assert [request.version for request in sent.requests] == ["2.1", "", "2.1", ""]
+    assert sent.answered_by() == {"2.1": 1, "": 1}, "an error is no answer"
+    assert (sent.lost, sent.failed) == (1, 2)
+
+
+def test_where_nobody_listens_a_request_is_refused():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))  # bound, and not listening: nobody else gets this port meanwhile
+        (request,) = traffic.send(f"http://127.0.0.1:{free.getsockname()[1]}", ["/"]).requests
+    assert request.fate == "refused"
+
+
+def test_requests_are_sent_all_at_once(url):
+    sent = traffic.send(url, ["/together"] * TOGETHER, timeout_seconds=10)
+    assert sent.count("answered") == TOGETHER
+    assert sent.lost == 0
+
+
+def test_a_notebook_whose_event_loop_runs_can_send_requests(url):
+    async def cell():
+        return traffic.send(url, ["/whole"])
+
+    assert asyncio.run(cell()).count("answered") == 1
+
+
+def test_a_proxy_that_the_environment_names_is_not_asked(url, monkeypatch):
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    assert traffic.send(url, ["/whole"]).count("answered") == 1
+
+
+def test_what_is_known_of_a_request_on_its_way(url):
+    running = traffic.start(url, ["/hangs", "/stream"], timeout_seconds=1)
+    deadline = time.monotonic() + 10
+    while not (all(flight.sent for flight in running.flights) and running.flights[1].answering):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    hanging, _ = running.flights
+    assert not hanging.answering
+    assert hanging.request is None
+    running.join()
+    assert [request.fate for request in running.traffic.requests] == ["timed out", "answered"]
+
+
+def test_a_steady_rate_keeps_its_schedule_though_the_server_is_slow(url):
+    began = time.monotonic()
+    with traffic.steady(url, "/slow", per_second=40) as running:
+        while len(running.flights) < 40:
+            time.sleep(0.01)
+    sent = running.traffic
+    assert [request.started_seconds for request in sent.requests] == [n / 40 for n in range(len(sent.requests))]
+    assert time.monotonic() - began < 15, "one after the other, it would take 20 s"
+    assert sent.lost == 0
+
+
+def test_a_rate_that_cannot_be_kept_is_told_and_nothing_left_out(url):
+    with traffic.steady(url, "/whole", per_second=20_000) as running:
+        while len(running.flights) < 100:
+            time.sleep(0.01)
+    sent = running.traffic
+    assert [request.started_seconds for request in sent.requests] == [n / 20_000 for n in range(len(sent.requests))]
+    assert sent.late_seconds == max(request.late_seconds for request in sent.requests) > 0
+    assert max(request.seconds for request in sent.requests) >= sent.late_seconds, "counted from when it was due"
+
+
+def test_a_slow_rate_does_not_delay_the_end(url):
+    began = time.monotonic()
+    with traffic.steady(url, "/whole", per_second=0.01) as running:
+        while not running.flights:
+            time.sleep(0.01)
+    assert time.monotonic() - began < 20, "the next request would be due after 100 s"
+    assert len(running.traffic.requests) == 1
+
+
+def test_a_limit_of_this_machine_is_not_the_fate_of_a_request(url):
+    program = f"""
+import resource
+from dockerlab import traffic
+from dockerlab.errors import LabError
+resource.setrlimit(resource.RLIMIT_NOFILE, (60, {resource.getrlimit(resource.RLIMIT_NOFILE)[1]}))
+try:
+    print(traffic.send({url!r}, ["/hangs"] * 100, timeout_seconds=3))
+except LabError as error:
+    print(error)
+"""
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert "could not open another connection (Too many open files)" in run.stdout, run.stdout + run.stderr
+
+
+def test_a_traffic_is_told_in_one_line():
+    requests = [Request("/", 0, 0.1, "answered", 200)] * 2 + [Request("/", 0, 0.1, "answered", 502)]
+    assert repr(Traffic((*requests, Request("/", 0, 0.1, "cut")))) == "4 requests, 2 answered, 1 answered 502, 1 cut"
