@@ -11,14 +11,14 @@ import contextlib
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import docker
+import own_network
 import psutil
 from dockerlab import paths
-from dockerlab.engine import bootstrap, embedded, network
+from dockerlab.engine import bootstrap, embedded
 
 FETCHED = embedded.places().packages
 
@@ -36,8 +36,8 @@ class Machine:
         self.engine = embedded.Places(self.cache / "engine")
 
     def run(self, *command: str, timeout: float = 100) -> subprocess.CompletedProcess[str]:
-        inside = ["nsenter", "--target", str(self.holder), "--net", *command]
-        return subprocess.run(inside, env=self.environ, capture_output=True, text=True, check=False, timeout=timeout)
+        command = own_network.inside(self.holder, *command)
+        return subprocess.run(command, env=self.environ, capture_output=True, text=True, check=False, timeout=timeout)
 
     def link_packages(self) -> None:
         """Give the cache folder the packages: linked where the file system is the same, for they are only read."""
@@ -103,18 +103,11 @@ def machine(folder: Path, *, loopback: bool = False) -> Iterator[Machine]:
         folder: where its cache goes.
         loopback: whether its network has a loopback interface that is up.
     """
-    holder = subprocess.Popen(["unshare", "--net", "sh", "-c", f"{'ip link set lo up && ' * loopback}exec sleep 7200"])
-    try:
-        while network.namespace(holder.pid) == network.namespace():
-            assert holder.poll() is None, "unshare ended"
-            time.sleep(0.01)
-        machine = Machine(folder, holder.pid)
+    with own_network.own_network(loopback=loopback) as holder:
+        machine = Machine(folder, holder)
         machine.link_packages()
         try:
             yield machine
         finally:  # after Ctrl-C, too
             machine.dockerlab("engine", "remove")
         assert machine.processes() == []
-    finally:
-        holder.terminate()
-        holder.wait()

@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -94,12 +95,16 @@ def wait_until_it_answers(url: str, process: subprocess.Popen, log: Path, second
 
 
 @pytest.fixture
-def browser(chromium, tmp_path) -> Iterator[BrowserContext]:
+def browser(chromium, jupyterlab, tmp_path) -> Iterator[BrowserContext]:
     """A Chromium that knows nothing, and whose requests to anywhere but this machine fail the test."""
-    with sync_playwright() as playwright:
+    with (
+        system_chromium.apart(chromium, tmp_path) as apart,
+        apart.reaching(urlsplit(jupyterlab.url).port),
+        sync_playwright() as playwright,
+    ):
         context = playwright.chromium.launch_persistent_context(
             tmp_path / "profile",
-            executable_path=chromium,
+            executable_path=apart.executable,
             args=system_chromium.FLAGS,
             viewport={"width": 1280, "height": 900},
         )

@@ -7,12 +7,11 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import own_network
 from dockerlab import paths
-from dockerlab.engine import network
 from dockerlab.kit import making
 
 ROOT = paths.NOTEBOOKS.parent
@@ -39,7 +38,7 @@ class Machine:
         }
 
     def command(self, *command: str) -> list[str]:
-        return ["nsenter", "--target", str(self.holder), "--net", *command]
+        return own_network.inside(self.holder, *command)
 
     def run(self, *command: str, seconds: float = 1000, **more: str) -> subprocess.CompletedProcess[str]:
         """Run a command to its end, with more variables of the environment; what it writes is one text."""
@@ -67,12 +66,8 @@ def copy_of_the_tree(folder: Path) -> None:
 @contextlib.contextmanager
 def machine(folder: Path, kit: Path) -> Iterator[Machine]:
     """Such a machine, with its files in a folder of ours; at the end its engine is removed, and the folder."""
-    holder = subprocess.Popen(["unshare", "--net", "sh", "-c", "ip link set lo up && exec sleep 7200"])
-    try:
-        while network.namespace(holder.pid) == network.namespace():
-            assert holder.poll() is None, "unshare ended"
-            time.sleep(0.01)
-        offline = Machine(folder, holder.pid, kit)
+    with own_network.own_network(loopback=True) as holder:
+        offline = Machine(folder, holder, kit)
         copy_of_the_tree(offline.clone)
         try:
             yield offline
@@ -81,6 +76,3 @@ def machine(folder: Path, kit: Path) -> Iterator[Machine]:
                 removed = offline.run(".venv/bin/dockerlab", "engine", "remove")
                 assert removed.returncode == 0, removed.stdout
             shutil.rmtree(folder)
-    finally:
-        holder.terminate()
-        holder.wait()

@@ -63,7 +63,13 @@ def site(tmp_path_factory, worker_id) -> Path:
 
 
 @pytest.fixture(scope="module")
-def address(site) -> Iterator[str]:
+def chromium(tmp_path_factory) -> Iterator[system_chromium.Chromium]:
+    with system_chromium.apart(system_chromium.needed(), tmp_path_factory.mktemp("chromium")) as chromium:
+        yield chromium
+
+
+@pytest.fixture(scope="module")
+def address(site, chromium) -> Iterator[str]:
     """What `python -m http.server` serves."""
 
     class Quiet(SimpleHTTPRequestHandler):
@@ -72,15 +78,15 @@ def address(site) -> Iterator[str]:
 
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=site)) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
+        with chromium.reaching(server.server_port):
+            yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    path = system_chromium.needed()
+def browser(chromium) -> Iterator[Browser]:
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=system_chromium.FLAGS)
+        browser = playwright.chromium.launch(executable_path=chromium.executable, args=system_chromium.FLAGS)
         yield browser
         browser.close()
 
