@@ -17,6 +17,9 @@ import pytest
 from dockerlab import clean, engine, labels
 from dockerlab.errors import EngineMissing, EngineUnreachable
 
+LEFT = pytest.StashKey[list[str]]()
+"""What is not as it was before, a line each; after the run, in its configuration's stash."""
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
@@ -57,6 +60,7 @@ class LeaveNothing:
                 self.left = [f"{item} was left by a dead process, and is swept now" for item in clean.sweep(client)]
                 clean.remove_lab(client, self.id)
             self.left += self.differences(client)
+        session.config.stash[LEFT] = self.left
         if self.left:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 

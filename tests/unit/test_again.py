@@ -1,0 +1,72 @@
+"""What CI runs once more, and what it does not."""
+
+import subprocess
+import sys
+
+import again
+import pytest
+from lesson_files import ROOT
+
+RUN = {"exit_code": 1, "red": ["tests/test_a.py::test_one[a: b]"], "left": []}
+
+
+def test_a_test_runs_by_itself_and_a_lesson_as_a_whole():
+    red = ["tests/test_a.py::test_one[a: b]", "notebooks/03_a.ipynb::stop", "notebooks/03_a.ipynb::cleanup"]
+    assert again.targets(red) == ["tests/test_a.py::test_one[a: b]", "notebooks/03_a.ipynb"]
+    assert again.refusal({**RUN, "red": red}) == ""
+
+
+@pytest.mark.parametrize(
+    ("run", "why"),
+    [
+        (None, "did not come to its end"),
+        ({**RUN, "exit_code": 2}, "exit code 2"),
+        ({**RUN, "red": []}, "No test was red"),
+        ({**RUN, "left": ["a container"]}, "left something"),
+        ({**RUN, "red": [f"tests/test_a.py::test_{number}" for number in range(6)]}, "6 tests and lessons"),
+    ],
+)
+def test_no_second_run(run, why):
+    assert why in again.refusal(run)
+
+
+ACCIDENT = """
+from pathlib import Path
+
+def test_green():
+    assert not Path("again").exists(), "runs once only"
+
+def test_red_once(tmp_path):
+    seen = Path("seen")
+    if not seen.exists():
+        seen.touch()
+        raise AssertionError
+"""
+
+
+@pytest.mark.parametrize("workers", [[], ["-n", "2"]], ids=["alone", "xdist"])
+@pytest.mark.parametrize("fault", ["", "def test_fault():\n    assert False\n"], ids=["accident", "fault"])
+def test_red_once_is_green_and_red_twice_is_red(fault, workers, tmp_path):
+    (tmp_path / "pytest.ini").write_text(
+        f"[pytest]\naddopts = -p last_run\npythonpath = {ROOT / 'tests'} {ROOT / 'tests' / 'lessons'}\n"
+    )
+    (tmp_path / "test_toy.py").write_text(ACCIDENT + fault)
+
+    def run(*command):
+        return subprocess.run([sys.executable, *command], cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    assert run("-m", "pytest", *workers).returncode == 1
+    (tmp_path / "again").touch()
+    second = run(ROOT / "tests" / "again.py")
+
+    assert second.returncode == (1 if fault else 0), second.stdout
+    assert ("Red once, and green alone" in second.stdout) == (not fault)
+    assert "test_toy.py::test_red_once" in second.stdout
+
+
+def test_a_run_that_is_broken_off_gets_no_second_one(tmp_path):
+    (tmp_path / ".pytest_cache/v/dockerlab").mkdir(parents=True)
+    (tmp_path / again.LAST_RUN).write_text("null")
+    second = subprocess.run([sys.executable, ROOT / "tests" / "again.py"], cwd=tmp_path, capture_output=True, text=True)
+    assert second.returncode == 1
+    assert "did not come to its end" in second.stdout
