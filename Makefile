@@ -43,8 +43,8 @@ test: setup lint      ## what a maintainer runs before each commit: units, engin
 # Four runs, one after the other, by what each takes of the machine.
 prove: $(PROVE) ## the long proof: seeded faults, a real browser, projects audited, no network at all
 
-prove-lessons: setup .venv-site/ready
-	$(BIN)/pytest -n 2 --dist worksteal -m "prove or browser" tests --ignore tests/audit --ignore tests/kit
+prove-lessons: setup .venv-site/ready # a lesson that stops containers waits half of its time
+	$(BIN)/pytest -n 3 --dist worksteal -m "prove or browser" tests --ignore tests/audit --ignore tests/kit
 
 prove-audits: setup   # these mostly wait
 	$(BIN)/pytest -n 3 --dist worksteal -m prove tests/audit --ignore tests/audit/test_hostile.py
