@@ -9,7 +9,7 @@ import secrets
 import docker
 from docker.errors import APIError, DockerException
 
-from . import clean, engine, labels, lost_engine, workspace
+from . import cell_errors, clean, engine, labels, workspace
 from .errors import EngineUnreachable
 from .progress import LessonRun
 
@@ -122,7 +122,7 @@ def open_lab(lesson: str) -> Lab:
         clean.sweep(client)
         base = engine.base_image.ensure(client)
     lab = Lab(lesson, found, base)
-    lost_engine.watch(found)
+    cell_errors.watch(found)
     _ask_this_machine_directly()
     os.chdir(lab.workspace)
     return lab

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import docker
 import pytest
-from dockerlab import lost_engine
+from dockerlab import cell_errors
 from dockerlab.errors import BuildFailed
 from IPython.core.interactiveshell import InteractiveShell
 
@@ -19,7 +19,7 @@ def shell(monkeypatch, tmp_path):
     shell = InteractiveShell()
     shell.shown = []
     shell._showtraceback = lambda kind, error, lines: shell.shown.append((kind.__name__, str(error), "\n".join(lines)))
-    monkeypatch.setattr(lost_engine, "get_ipython", lambda: shell)
+    monkeypatch.setattr(cell_errors, "get_ipython", lambda: shell)
     yield shell
     shell.history_manager.end_session()
 
@@ -34,7 +34,7 @@ def gone():
 
 @pytest.mark.parametrize("source", ["1 / 0", "import httpx; httpx.get('http://127.0.0.1:9')", "assert False, 'no'"])
 def test_with_no_engine_the_error_is_that_there_is_none(shell, source):
-    lost_engine.watch(SimpleNamespace(url=URL, client=gone))
+    cell_errors.watch(SimpleNamespace(url=URL, client=gone))
     result = shell.run_cell(source)
     [(kind, told, lines)] = shell.shown
     assert kind == "EngineUnreachable"
@@ -45,16 +45,16 @@ def test_with_no_engine_the_error_is_that_there_is_none(shell, source):
 
 
 def test_with_an_engine_an_error_is_shown_with_the_line_it_came_from(shell):
-    lost_engine.watch(SimpleNamespace(url=URL, client=there))
+    cell_errors.watch(SimpleNamespace(url=URL, client=there))
     shell.run_cell("one = 1\none / 0")
     [(kind, _, lines)] = shell.shown
     assert kind == "ZeroDivisionError"
     assert "one / 0" in re.sub(r"\x1b\[[\d;]*m", "", lines)
-    assert "lost_engine" not in lines
+    assert "cell_errors" not in lines
 
 
 def test_a_full_disk_is_told(shell):
-    lost_engine.watch(SimpleNamespace(url=URL, client=there))
+    cell_errors.watch(SimpleNamespace(url=URL, client=there))
     words = "mkdir /var/lib/docker/overlay2/1: no space left on device"
     shell.user_ns["error"] = docker.errors.APIError("500 Server Error", explanation=words)
     shell.run_cell("raise error")
@@ -63,7 +63,7 @@ def test_a_full_disk_is_told(shell):
 
 
 def test_what_else_the_engine_says_is_shown_as_it_is(shell):
-    lost_engine.watch(SimpleNamespace(url=URL, client=there))
+    cell_errors.watch(SimpleNamespace(url=URL, client=there))
     shell.user_ns["error"] = docker.errors.APIError("404 Client Error", explanation="No such image: nothing")
     shell.run_cell("raise error")
     [(kind, told, _)] = shell.shown
@@ -72,12 +72,12 @@ def test_what_else_the_engine_says_is_shown_as_it_is(shell):
 
 
 def test_an_error_of_the_laboratory_says_enough(shell):
-    lost_engine.watch(SimpleNamespace(url=URL, client=gone))
+    cell_errors.watch(SimpleNamespace(url=URL, client=gone))
     shell.user_ns["error"] = BuildFailed("The disk was full.", "Make room.")
     shell.run_cell("raise error")
     assert shell.shown == [("BuildFailed", "The disk was full.\nMake room.", shell.shown[0][2])]
 
 
 def test_outside_of_a_notebook_nothing_is_done(monkeypatch):
-    monkeypatch.setattr(lost_engine, "get_ipython", lambda: None)
-    lost_engine.watch(SimpleNamespace(url=URL, client=gone))
+    monkeypatch.setattr(cell_errors, "get_ipython", lambda: None)
+    cell_errors.watch(SimpleNamespace(url=URL, client=gone))
