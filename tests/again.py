@@ -2,7 +2,8 @@
 
 For CI only, on machines that are not quiet: `make test || make again`. It hides nothing: the first run's report stands
 above, what was red there and green alone is named, and what is red twice is red. A run that many tests were red in,
-that left something on the engine, or that did not come to its end gets no second one.
+that left something on the engine for good, or that did not come to its end gets no second one. (What a test leaves
+that fails in the middle is swept, and no obstacle.)
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from dockerlab import clean, engine, labels
 from dockerlab.errors import EngineMissing, EngineUnreachable
 
 LEFT = pytest.StashKey[list[str]]()
-"""What is not as it was before, a line each; after the run, in its configuration's stash."""
+"""What is not as it was before, and was not swept, a line each; after the run, in its configuration's stash."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -59,8 +59,8 @@ class LeaveNothing:
             if client:
                 self.left = [f"{item} was left by a dead process, and is swept now" for item in clean.sweep(client)]
                 clean.remove_lab(client, self.id)
-            self.left += self.differences(client)
-        session.config.stash[LEFT] = self.left
+            session.config.stash[LEFT] = self.differences(client)
+            self.left += session.config.stash[LEFT]
         if self.left:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
