@@ -18,8 +18,7 @@ OFFLINE_PROOF ?= not (test_lesson or test_whole) or 04_ or 06_
 # Parts of the long proof, in their order.
 PROVE := prove-lessons prove-audits prove-hostile prove-offline
 
-.NOTPARALLEL:
-.PHONY: lab setup test prove $(PROVE) again notebooks site bench bundle hub hub-image hub-proof pins lint clean
+.PHONY: lab setup test prove $(PROVE) rerun-failed notebooks site bench bundle hub hub-image hub-proof pins lint clean
 
 lab: setup            ## open JupyterLab at the first lesson
 	$(BIN)/jupyter lab --allow-root notebooks/00_start_here.ipynb
@@ -40,8 +39,9 @@ setup: .venv/ready    ## Python packages, engine, base image: whatever is missin
 test: setup lint      ## what a maintainer runs before each commit: units, engine, each lesson against its output
 	$(BIN)/pytest -n 2 --dist loadscope
 
-# Four runs, one after the other, by what each takes of the machine.
-prove: $(PROVE) ## the long proof: seeded faults, a real browser, projects audited, no network at all
+# Four runs, one after the other, by what each takes of the machine. `make prove RERUN=1` reruns in each the few that failed.
+prove:                ## the long proof: seeded faults, a real browser, projects audited, no network at all
+	for part in $(PROVE); do $(MAKE) $$part $(and $(RERUN),|| $(MAKE) rerun-failed) || exit; done
 
 prove-lessons: setup .venv-site/ready # a lesson that stops containers waits half of its time
 	$(BIN)/pytest -n 3 --dist worksteal -m "prove or browser" tests --ignore tests/audit --ignore tests/kit
@@ -55,8 +55,8 @@ prove-hostile: setup  # alone: these take what they can get of the machine
 prove-offline: setup
 	$(BIN)/pytest -m prove tests/kit -k "$(OFFLINE_PROOF)"
 
-again: .venv/ready    ## for CI: run once more, alone, the few that were red; what is red twice is red
-	$(BIN)/python tests/again.py
+rerun-failed: setup lint ## for CI: run once more, alone, the few that were red; what is red twice is red
+	$(BIN)/python tests/rerun_failed.py
 
 lint: .venv/ready
 	$(BIN)/ruff check && $(BIN)/ruff format --check

@@ -1,4 +1,4 @@
-"""A pytest plugin (`-p last_run`): writes down how a run ended, and what was red in it. `again.py` reads that."""
+"""A pytest plugin (`-p last_run`): writes down how a run ended, and what was red, for `rerun_failed.py`."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import docker
-import own_network
+import network_namespace
 import psutil
 from dockerlab import paths
 from dockerlab.engine import bootstrap, embedded
@@ -36,7 +36,7 @@ class Machine:
         self.engine = embedded.Places(self.cache / "engine")
 
     def run(self, *command: str, timeout: float = 100) -> subprocess.CompletedProcess[str]:
-        command = own_network.inside(self.holder, *command)
+        command = network_namespace.inside(self.holder, *command)
         return subprocess.run(command, env=self.environ, capture_output=True, text=True, check=False, timeout=timeout)
 
     def link_packages(self) -> None:
@@ -103,7 +103,7 @@ def machine(folder: Path, *, loopback: bool = False) -> Iterator[Machine]:
         folder: where its cache goes.
         loopback: whether its network has a loopback interface that is up.
     """
-    with own_network.own_network(loopback=loopback) as holder:
+    with network_namespace.network_namespace(loopback=loopback) as holder:
         machine = Machine(folder, holder)
         machine.link_packages()
         try:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shlex
 import shutil
-import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
-import own_network
+import network_namespace
 import pytest
 
 NAMES = ("chromium", "google-chrome", "chromium-browser", "google-chrome-stable")
@@ -33,7 +31,7 @@ class Chromium:
 
     Attributes:
         executable: its path.
-        network: the id of a process in its network; None where that is the machine's own.
+        network: the id of a process in its network namespace; None where that is the machine's own.
     """
 
     executable: str
@@ -41,12 +39,12 @@ class Chromium:
 
     def reaching(self, port: int) -> AbstractContextManager[None]:
         """Let it reach a port of this machine, at 127.0.0.1, as in any case where its network is the machine's own."""
-        return own_network.reached_from(self.network, port) if self.network else contextlib.nullcontext()
+        return network_namespace.reached_from(self.network, port) if self.network else contextlib.nullcontext()
 
 
 @contextlib.contextmanager
 def apart(path: str, folder: Path) -> Iterator[Chromium]:
-    """A Chromium in a network of its own, where root can make one (on Linux); else as it is.
+    """A Chromium in a network namespace of its own, where one can be made; else as it is.
 
     A container that starts or ends changes the machine's network, and at each change Chromium breaks off what it is
     asking for (`net::ERR_NETWORK_CHANGED`): beside tests that start containers, 13 of 250 searches of the site failed.
@@ -55,12 +53,12 @@ def apart(path: str, folder: Path) -> Iterator[Chromium]:
         path: of the Chromium.
         folder: for a script that starts it.
     """
-    if sys.platform != "linux" or os.geteuid():
+    if not network_namespace.can_be_made():
         yield Chromium(path, None)
         return
-    with own_network.own_network(loopback=True) as network:
+    with network_namespace.network_namespace(loopback=True) as network:
         script = folder / "chromium"
-        script.write_text(f'#!/bin/sh\nexec {shlex.join(own_network.inside(network, path))} "$@"\n')
+        script.write_text(f'#!/bin/sh\nexec {shlex.join(network_namespace.inside(network, path))} "$@"\n')
         script.chmod(0o755)
         yield Chromium(str(script), network)
 

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import own_network
+import network_namespace
 from dockerlab import paths
 from dockerlab.kit import making
 
@@ -38,7 +38,7 @@ class Machine:
         }
 
     def command(self, *command: str) -> list[str]:
-        return own_network.inside(self.holder, *command)
+        return network_namespace.inside(self.holder, *command)
 
     def run(self, *command: str, seconds: float = 1000, **more: str) -> subprocess.CompletedProcess[str]:
         """Run a command to its end, with more variables of the environment; what it writes is one text."""
@@ -66,7 +66,7 @@ def copy_of_the_tree(folder: Path) -> None:
 @contextlib.contextmanager
 def machine(folder: Path, kit: Path) -> Iterator[Machine]:
     """Such a machine, with its files in a folder of ours; at the end its engine is removed, and the folder."""
-    with own_network.own_network(loopback=True) as holder:
+    with network_namespace.network_namespace(loopback=True) as holder:
         offline = Machine(folder, holder, kit)
         copy_of_the_tree(offline.clone)
         try:

@@ -1,4 +1,4 @@
-"""Networks of their own (network namespaces), for what must not see the machine's. Linux, and root."""
+"""Network namespaces, for what must not see the machine's network."""
 
 from __future__ import annotations
 
@@ -15,9 +15,17 @@ from concurrent.futures import ThreadPoolExecutor
 CLONE_NEWNET = 0x40000000  # sched.h; Python has it from 3.12 on
 
 
+def can_be_made() -> bool:
+    """Whether this user can make one whose loopback is up: root on Linux, unless a container forbids it."""
+    try:
+        return not subprocess.run(["unshare", "--net", "ip", "link", "set", "lo", "up"], capture_output=True).returncode
+    except FileNotFoundError:
+        return False
+
+
 @contextlib.contextmanager
-def own_network(*, loopback: bool) -> Iterator[int]:
-    """Make a network that has nothing, and give the id of a process in it: `nsenter --target ID --net` leads there.
+def network_namespace(*, loopback: bool) -> Iterator[int]:
+    """Make a namespace with no network, and give the id of a process in it: `nsenter --target ID --net` leads there.
 
     Args:
         loopback: whether its loopback interface is up.
@@ -26,20 +34,20 @@ def own_network(*, loopback: bool) -> Iterator[int]:
     command = ["unshare", "--net", "sh", "-c", made]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as holder:
         try:
-            assert holder.stdout.readline() == "made\n", "no network of its own could be made"
+            assert holder.stdout.readline() == "made\n", "no network namespace could be made"
             yield holder.pid
         finally:
             holder.terminate()
 
 
 def inside(holder: int, *command: str) -> list[str]:
-    """The command that runs a command in such a network."""
+    """The command that runs a command in such a namespace."""
     return ["nsenter", "--target", str(holder), "--net", *command]
 
 
 @contextlib.contextmanager
 def reached_from(holder: int, port: int) -> Iterator[None]:
-    """Let what is in such a network reach a port of this machine's loopback, at the same address as here."""
+    """Let what is in such a namespace reach a port of this machine's loopback, at the same address as here."""
     with socketserver.ThreadingTCPServer(("127.0.0.1", port), _Connection, bind_and_activate=False) as relay:
         relay.socket.close()
         relay.socket = _listening_in(holder, port)
@@ -50,7 +58,7 @@ def reached_from(holder: int, port: int) -> Iterator[None]:
 
 
 def _listening_in(holder: int, port: int) -> socket.socket:
-    """A socket that listens in that network, and can be used in this one."""
+    """A socket that listens in that namespace, and can be used in this one."""
 
     def there() -> socket.socket:
         network = os.open(f"/proc/{holder}/ns/net", os.O_RDONLY)

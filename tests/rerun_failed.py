@@ -1,8 +1,8 @@
-"""Run once more, and alone, what was red in the last run: `make again`.
+"""Run once more, and alone, what was red in the last run: `make rerun-failed`.
 
-For CI only, on machines that are not quiet: `make test || make again`. It hides nothing: the first run's report stands
-above, what was red there and green alone is named, and what is red twice is red. A run that many tests were red in,
-that left something on the engine for good, or that did not come to its end gets no second one. (What a test leaves
+For CI only, on machines that are not quiet: `make test || make rerun-failed`. It hides nothing: the first run's report
+stands above, what was red there and green alone is named, and what is red twice is red. A run that many tests were red
+in, that left something on the engine for good, or that did not come to its end gets no second one. (What a test leaves
 that fails in the middle is swept, and no obstacle.)
 """
 

@@ -3,8 +3,8 @@
 import subprocess
 import sys
 
-import again
 import pytest
+import rerun_failed
 from lesson_files import ROOT
 
 RUN = {"exit_code": 1, "red": ["tests/test_a.py::test_one[a: b]"], "left": []}
@@ -12,8 +12,8 @@ RUN = {"exit_code": 1, "red": ["tests/test_a.py::test_one[a: b]"], "left": []}
 
 def test_a_test_runs_by_itself_and_a_lesson_as_a_whole():
     red = ["tests/test_a.py::test_one[a: b]", "notebooks/03_a.ipynb::stop", "notebooks/03_a.ipynb::cleanup"]
-    assert again.targets(red) == ["tests/test_a.py::test_one[a: b]", "notebooks/03_a.ipynb"]
-    assert again.refusal({**RUN, "red": red}) == ""
+    assert rerun_failed.targets(red) == ["tests/test_a.py::test_one[a: b]", "notebooks/03_a.ipynb"]
+    assert rerun_failed.refusal({**RUN, "red": red}) == ""
 
 
 @pytest.mark.parametrize(
@@ -27,7 +27,7 @@ def test_a_test_runs_by_itself_and_a_lesson_as_a_whole():
     ],
 )
 def test_no_second_run(run, why):
-    assert why in again.refusal(run)
+    assert why in rerun_failed.refusal(run)
 
 
 ACCIDENT = """
@@ -57,7 +57,7 @@ def test_red_once_is_green_and_red_twice_is_red(fault, workers, tmp_path):
 
     assert run("-m", "pytest", *workers).returncode == 1
     (tmp_path / "again").touch()
-    second = run(ROOT / "tests" / "again.py")
+    second = run(ROOT / "tests" / "rerun_failed.py")
 
     assert second.returncode == (1 if fault else 0), second.stdout
     assert ("Red once, and green alone" in second.stdout) == (not fault)
@@ -66,7 +66,9 @@ def test_red_once_is_green_and_red_twice_is_red(fault, workers, tmp_path):
 
 def test_a_run_that_is_broken_off_gets_no_second_one(tmp_path):
     (tmp_path / ".pytest_cache/v/dockerlab").mkdir(parents=True)
-    (tmp_path / again.LAST_RUN).write_text("null")
-    second = subprocess.run([sys.executable, ROOT / "tests" / "again.py"], cwd=tmp_path, capture_output=True, text=True)
+    (tmp_path / rerun_failed.LAST_RUN).write_text("null")
+    second = subprocess.run(
+        [sys.executable, ROOT / "tests" / "rerun_failed.py"], cwd=tmp_path, capture_output=True, text=True
+    )
     assert second.returncode == 1
     assert "did not come to its end" in second.stdout
