@@ -6,6 +6,7 @@ import ssl
 import pytest
 import zstandard
 from docker.errors import ImageNotFound
+from dockerlab import kit as kits
 from dockerlab import labels
 from dockerlab.engine import base_image, bootstrap, certificates
 from dockerlab.errors import BaseImageMissing
@@ -26,6 +27,7 @@ def scratch(client, monkeypatch, tmp_path):
     monkeypatch.setattr(base_image, "registry_problem", lambda *_, **__: "no registry in this test")
     monkeypatch.setattr(certificates, "of_this_machine", tuple)
     monkeypatch.setenv("DOCKERLAB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv(base_image.VARIABLE, raising=False)
     yield repository
     for image in client.api.images(name=repository):
         for tag in image["RepoTags"]:
@@ -67,6 +69,24 @@ def test_it_behaves_as_the_official_image(client, base):
     ]
 
 
+def test_pip_installs_from_the_index_that_a_reader_has(client, monkeypatch):
+    """All other builds of `make test` take packages from a local place (`local_packages.py`)."""
+    monkeypatch.setenv(base_image.VARIABLE, "")
+    base = base_image.ensure(client).tag
+    said = run(client, base, "pip", "install", "--no-cache-dir", "idna==3.20")
+    assert "Successfully installed idna-3.20" in said
+    assert ("Processing /opt/dockerlab-kit" in said) == kits.is_tag(base)
+
+
+def test_the_image_that_a_variable_names_goes_before_all_others(client, base, scratch, monkeypatch):
+    client.images.get(base).tag(scratch, "named")
+    monkeypatch.setenv(base_image.VARIABLE, f"{scratch}:named")
+    assert base_image.ensure(client, pytest.fail) == base_image.BaseImage(f"{scratch}:named", "present")
+    monkeypatch.setenv(base_image.VARIABLE, f"{scratch}:nowhere")
+    with pytest.raises(BaseImageMissing, match=f"DOCKERLAB_BASE_IMAGE names {scratch}:nowhere, and the engine has no"):
+        base_image.ensure(client, pytest.fail)
+
+
 def test_it_is_told_by_its_label(client, base):
     image = client.images.get(base)
     assert image.attrs["Config"]["Cmd"] == ["python3"]
@@ -104,7 +124,6 @@ def test_derived_where_tls_is_opened(client, base, scratch, monkeypatch):
     client.images.get(base).tag(scratch, "official")
     monkeypatch.setattr(certificates, "of_this_machine", lambda: (AUTHORITY,))
     monkeypatch.setattr(base_image, "_is_stopped", lambda _: True)
-    before = {image["Id"] for image in client.api.images()}
     derived = base_image.ensure(client, lambda _: None)
     assert derived.tag == base_image.derived_tag((AUTHORITY,))
     image = client.images.get(derived.tag)
@@ -114,7 +133,7 @@ def test_derived_where_tls_is_opened(client, base, scratch, monkeypatch):
     trusted = run(client, derived.tag, "cat", certificates.BUNDLE)
     assert ssl.PEM_cert_to_DER_cert(AUTHORITY) in map(ssl.PEM_cert_to_DER_cert, certificates._PEM.findall(trusted))
     client.api.remove_image(derived.tag)
-    assert {image["Id"] for image in client.api.images()} == before
+    assert image.id not in {other["Id"] for other in client.api.images()}
 
 
 def test_what_stops_pip_is_asked_in_a_container(client, base, scratch):

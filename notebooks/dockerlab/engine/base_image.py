@@ -30,6 +30,9 @@ from . import bootstrap, certificates
 OFFICIAL = "python:3.13.9-slim"
 """The official image that the lessons are written for."""
 
+VARIABLE = "DOCKERLAB_BASE_IMAGE"
+"""Names an image on the engine to use as the base, whatever else there is. The laboratory's own tests do."""
+
 REGISTRY_SECONDS = 5
 """How long a registry may take to answer, before the lab goes on without one."""
 
@@ -94,7 +97,18 @@ def ensure(client: docker.DockerClient, report: Report = print) -> BaseImage:
 
 
 def present(client: docker.DockerClient) -> str | None:
-    """The tag of the base image that the engine has, or None. The official one goes before the lab's own."""
+    """The tag of the base image that the engine has, or None. The official one goes before the lab's own.
+
+    Raises:
+        BaseImageMissing: the engine has no image of the name that `DOCKERLAB_BASE_IMAGE` gives.
+    """
+    if named := os.environ.get(VARIABLE):
+        if not _image_id(client, named):
+            raise BaseImageMissing(
+                f"{VARIABLE} names {named}, and the engine has no such image.",
+                "Build or load it, or unset the variable.",
+            )
+        return named
     if kit := kits.find():
         return kit.tag if _image_id(client, kit.tag) else None
     if official := _image_id(client, OFFICIAL):

@@ -55,7 +55,7 @@ class Kit:
     @property
     def tag(self) -> str:
         """The tag of the base image that has this kit's packages inside."""
-        return f"{_TAG}{self.seal}"
+        return tag(self.seal)
 
     @property
     def engine_debs(self) -> list[Path]:
@@ -73,6 +73,11 @@ class Kit:
             KitRefused: a file is missing, truncated or altered, or the kit is for another machine or Python.
         """
         _check(self.folder)
+
+
+def tag(seal: str) -> str:
+    """The tag of a base image that has packages inside."""
+    return f"{_TAG}{seal}"
 
 
 def is_tag(tag: str) -> bool:
