@@ -18,7 +18,7 @@ OFFLINE_PROOF ?= not (test_lesson or test_whole) or 04_ or 06_
 # Parts of the long proof, in their order.
 PROVE := prove-lessons prove-audits prove-hostile prove-offline
 
-.PHONY: lab setup test prove $(PROVE) rerun-failed notebooks site bench bundle hub hub-image hub-proof pins lint clean
+.PHONY: lab setup test packages prove $(PROVE) rerun-failed notebooks site bench bundle hub hub-image hub-proof pins lint clean
 
 lab: setup            ## open JupyterLab at the first lesson
 	$(BIN)/jupyter lab --allow-root notebooks/00_start_here.ipynb
@@ -36,8 +36,12 @@ setup: .venv/ready    ## Python packages, engine, base image: whatever is missin
 	mkdir -p .venv/etc/jupyter/labconfig && echo '$(NO_NEWS)' > .venv/etc/jupyter/labconfig/page_config.json
 	touch $@
 
-test: setup lint      ## what a maintainer runs before each commit: units, engine, each lesson against its output
-	$(BIN)/pytest -n 2 --dist loadscope
+# Lessons wait more than they compute, so four at once keep two cores busy.
+test: setup lint packages ## what a maintainer runs before each commit: units, engine, each lesson against its output
+	$(BIN)/pytest -n 4 --dist loadscope --no-loadscope-reorder
+
+packages: setup       ## what builds in the tests install, fetched once
+	$(BIN)/python tests/local_packages.py
 
 # Four runs, one after the other, by what each takes of the machine. `make prove RERUN=1` reruns in each the few that failed.
 prove:                ## the long proof: seeded faults, a real browser, projects audited, no network at all
