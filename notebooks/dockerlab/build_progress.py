@@ -6,12 +6,10 @@ import html
 import re
 import sys
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from rich.console import Console
-from rich.live import Live
-from rich.table import Table
-from rich.text import Text
+if TYPE_CHECKING:
+    from rich.console import Console
 
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
@@ -61,6 +59,8 @@ def start(wanted: bool) -> Progress:
     ipython = sys.modules.get("IPython")
     if ipython and getattr(ipython.get_ipython(), "kernel", None):
         return _Notebook()
+    from rich.console import Console  # slow to load: most builds are shown in notebooks
+
     console = Console(stderr=True)
     return _Terminal(console) if console.is_terminal else _Lines(console)
 
@@ -98,10 +98,15 @@ class _Notebook:
 
 class _Terminal:
     def __init__(self, console: Console) -> None:
+        from rich.live import Live
+
         self._live = Live(console=console, auto_refresh=False)
         self._live.start()
 
     def show(self, steps: list[LiveStep]) -> None:
+        from rich.table import Table
+        from rich.text import Text
+
         table = Table.grid(padding=(0, 2))
         for step in steps:
             style = {"running": "bold", "failed": "bold red"}.get(step.state, "dim")
@@ -125,6 +130,8 @@ class _Lines:
         self._printed = 0
 
     def show(self, steps: list[LiveStep]) -> None:
+        from rich.text import Text
+
         for step in steps[self._printed :]:
             if step.state in ("waiting", "running"):
                 return

@@ -13,14 +13,16 @@ import json
 import re
 import time
 from dataclasses import dataclass, field
-
-from google.protobuf import descriptor_pb2, descriptor_pool, message, message_factory, timestamp_pb2
+from functools import cache
+from typing import TYPE_CHECKING
 
 from .build_progress import LiveStep, plain_text
 from .dockerfile import Dockerfile, Instruction
 
+if TYPE_CHECKING:
+    from google.protobuf import descriptor_pb2, message
+
 _PACKAGE = "moby.buildkit.v1"
-_Field = descriptor_pb2.FieldDescriptorProto
 
 _NAME = re.compile(
     r"\[(?:.*?(?P<stage>\S+) +)?(?P<number> *\d+)/(?P<total>\d+)\] (?P<keyword>\w+)\s+(?P<text>.*)", re.DOTALL
@@ -33,40 +35,47 @@ def _declare(
     file: descriptor_pb2.FileDescriptorProto, message_name: str, /, **fields: tuple[int, int | str, bool]
 ) -> None:
     """Add a message. A field is its number, its type (a message's name where it is one), and whether it repeats."""
+    from google.protobuf.descriptor_pb2 import FieldDescriptorProto as Field
+
     declared = file.message_type.add(name=message_name)
     for name, (number, type_, repeats) in fields.items():
-        label = _Field.LABEL_REPEATED if repeats else _Field.LABEL_OPTIONAL
+        label = Field.LABEL_REPEATED if repeats else Field.LABEL_OPTIONAL
         if isinstance(type_, str):
-            declared.field.add(name=name, number=number, label=label, type=_Field.TYPE_MESSAGE, type_name=type_)
+            declared.field.add(name=name, number=number, label=label, type=Field.TYPE_MESSAGE, type_name=type_)
         else:
             declared.field.add(name=name, number=number, label=label, type=type_)
 
 
-def _status_response() -> type[message.Message]:
+@cache
+def status_response() -> type[message.Message]:
+    """The class of BuildKit's `StatusResponse`, declared when the first build needs it: protobuf is slow to load."""
+    from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, timestamp_pb2
+    from google.protobuf.descriptor_pb2 import FieldDescriptorProto as Field
+
     timestamp = "." + timestamp_pb2.Timestamp.DESCRIPTOR.full_name
     file = descriptor_pb2.FileDescriptorProto(name="dockerlab/buildkit.proto", package=_PACKAGE, syntax="proto3")
     file.dependency.append(timestamp_pb2.DESCRIPTOR.name)
     _declare(
         file,
         "Vertex",
-        digest=(1, _Field.TYPE_STRING, False),
-        name=(3, _Field.TYPE_STRING, False),
-        cached=(4, _Field.TYPE_BOOL, False),
+        digest=(1, Field.TYPE_STRING, False),
+        name=(3, Field.TYPE_STRING, False),
+        cached=(4, Field.TYPE_BOOL, False),
         started=(5, timestamp, False),
         completed=(6, timestamp, False),
-        error=(7, _Field.TYPE_STRING, False),
+        error=(7, Field.TYPE_STRING, False),
     )
     _declare(
         file,
         "VertexStatus",
-        vertex=(2, _Field.TYPE_STRING, False),
-        total=(5, _Field.TYPE_INT64, False),
+        vertex=(2, Field.TYPE_STRING, False),
+        total=(5, Field.TYPE_INT64, False),
     )
     _declare(
         file,
         "VertexLog",
-        vertex=(1, _Field.TYPE_STRING, False),
-        msg=(4, _Field.TYPE_BYTES, False),
+        vertex=(1, Field.TYPE_STRING, False),
+        msg=(4, Field.TYPE_BYTES, False),
     )
     _declare(
         file,
@@ -82,12 +91,9 @@ def _status_response() -> type[message.Message]:
     return message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{_PACKAGE}.StatusResponse"))
 
 
-StatusResponse = _status_response()
-
-
 def decode(aux: str) -> message.Message:
     """The `StatusResponse` in the field `aux` of a message whose `id` is `moby.buildkit.trace`."""
-    return StatusResponse.FromString(base64.b64decode(aux))
+    return status_response().FromString(base64.b64decode(aux))
 
 
 def _command(text: str) -> str:

@@ -8,12 +8,12 @@ before a long address.
 from __future__ import annotations
 
 import contextlib
+import sys
 from types import TracebackType
 from typing import Any
 
 import requests
 from docker.errors import APIError, DockerException
-from IPython import get_ipython
 
 from . import engine
 from .build_errors import DISK_FULL, MAKE_ROOM
@@ -21,6 +21,12 @@ from .errors import EngineUnreachable, LabError
 
 _PATIENCE_SECONDS = 5
 """An engine that runs answers at once; one on a very busy machine within a second or two."""
+
+
+def get_ipython() -> Any:
+    """The notebook's shell, or None: a program that has not loaded IPython is no notebook, and it is slow to load."""
+    ipython = sys.modules.get("IPython")
+    return ipython and ipython.get_ipython()
 
 
 def watch(engine_: engine.Engine) -> None:

@@ -8,9 +8,8 @@ import secrets
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import httpx
 import urllib3
 from docker.errors import APIError, ImageNotFound, NotFound
 from docker.models.containers import Container
@@ -19,6 +18,9 @@ from . import inside
 from .errors import AppCrashed, EngineUnreachable, LabError, NeverListened, NotReached, PortTaken
 from .lab import Lab
 from .records import Build
+
+if TYPE_CHECKING:
+    import httpx
 
 LOG_LINES = 30
 """How much of a log an error shows: enough for the last frames of a Python traceback and its message."""
@@ -297,6 +299,8 @@ def _hint(exit_code: int, oom: bool, memory: int) -> str:
 
 
 def _wait(service: Service, ready: str, timeout: float) -> None:
+    import httpx  # slow to load: only now needed
+
     began = looked_inside = time.monotonic()
     deadline = began + timeout
     patience = PATIENCE
@@ -333,6 +337,8 @@ def _wait(service: Service, ready: str, timeout: float) -> None:
 
 def _was_taken(problem: httpx.TransportError) -> bool:
     """Whether somebody on this machine took the connection: its engine, for one on another machine does not."""
+    import httpx
+
     return not isinstance(problem, httpx.ConnectError | httpx.ConnectTimeout)
 
 

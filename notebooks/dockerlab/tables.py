@@ -10,8 +10,6 @@ import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePosixPath
 
-from tabulate import tabulate
-
 from .records import Stop
 
 SECONDS_WIDTH = len("999.99 s")
@@ -37,6 +35,8 @@ class Table:
         return self._render("html")
 
     def _render(self, form: str) -> str:
+        from tabulate import tabulate  # slow to load, and only needed where a table is shown
+
         return tabulate(
             self.rows,
             self.headers,

@@ -14,12 +14,13 @@ import threading
 import time
 from collections.abc import Coroutine, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
-
-import httpx
+from typing import TYPE_CHECKING, Any
 
 from .errors import LabError
 from .records import Request, Traffic
+
+if TYPE_CHECKING:
+    import httpx
 
 
 class Flight:
@@ -84,6 +85,8 @@ class Running:
         return self
 
     def _client(self) -> httpx.AsyncClient:
+        import httpx  # slow to load: only now needed
+
         return httpx.AsyncClient(
             base_url=self._url,
             timeout=None,  # each request has its own limit, from start to end
@@ -119,6 +122,8 @@ class Running:
         return False
 
     async def _ask(self, client: httpx.AsyncClient, flight: Flight) -> None:
+        import httpx
+
         flight.late_seconds = max(0.0, time.perf_counter() - self.began - flight.due_seconds)
 
         async def trace(name: str, info: dict[str, Any]) -> None:

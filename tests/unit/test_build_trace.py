@@ -4,7 +4,7 @@ import base64
 
 import pytest
 from dockerlab import dockerfile
-from dockerlab.buildkit_trace import StatusResponse, Trace, decode, is_work_of
+from dockerlab.buildkit_trace import Trace, decode, is_work_of, status_response
 
 DOCKERFILE = (
     "ARG BASE=a\nFROM ${BASE}\nWORKDIR /code\nCOPY requirements.txt .\nRUN pip install -r requirements.txt\nCOPY . .\n"
@@ -25,7 +25,7 @@ RECORDED_FAILURE = (
 
 def vertex(name, *, at=None, seconds=None, cached=False, error="", digest=None, log=b"", fetched=0):
     """A message about one vertex. `at` and `seconds` count on an engine's clock that began at 1000."""
-    response = StatusResponse()
+    response = status_response()()
     reported = response.vertexes.add(digest=digest or name, name=name, cached=cached, error=error)
     if at is not None:
         reported.started.FromNanoseconds(int((1000 + at) * 1e9))

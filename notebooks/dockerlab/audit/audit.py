@@ -8,10 +8,9 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from docker.errors import APIError, DockerException
-from httpx import HTTPError
 
 from .. import build_context, engine
 from .. import clean as cleaning
@@ -29,7 +28,9 @@ from .checks import CHECKS, Check
 from .limits import Limits
 from .observations import Observations
 from .project import Project, find
-from .run import MEMORY_BYTES, SLOW_SECONDS, Runner
+
+if TYPE_CHECKING:
+    from .run import Runner
 
 CHECK_IDS = tuple(check.id for check in CHECKS)
 """The checks, in their order."""
@@ -152,6 +153,8 @@ class _Audit:
             raise
         with asking(self.lab, project.shown):
             config = self.lab.client.api.inspect_image(made.image)["Config"]
+        from .run import MEMORY_BYTES  # slow to load, for its HTTP client: only now needed
+
         observed = Observations(
             project,
             parsed,
@@ -187,6 +190,8 @@ class _Audit:
 
     def _experiment(self, observed: Observations, dockerfile: Path, original: Path) -> None:
         """Run the experiments that the checks need, side by side, and keep what they observed."""
+        from .run import SLOW_SECONDS, Runner
+
         runner = Runner(self.lab, self.project, observed.build.image, self.limits)
         needs = self.needs | ({"rest"} if self.needs & {"in-flight", "stream", "read-only", "health"} else set())
         work: dict[str, Callable[[], Any]] = {
@@ -228,6 +233,8 @@ class _Audit:
                 raise LabError(reason, "Allow it longer with --timeout, or see in its log what it waits for.")
 
     def _keep(self, observed: Observations, running: Mapping[str, Future[Any]]) -> None:
+        from httpx import HTTPError
+
         for name, future in running.items():
             try:
                 result = future.result()

@@ -11,9 +11,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-from dotenv import dotenv_values
-
 from ..engine import Engine
 from ..errors import ComposeMissing, LabError
 
@@ -187,6 +184,8 @@ def from_compose(project_path: str | Path, file: str | Path, service: str | None
 
 def _resolved(file: Path, engine: Engine) -> dict[str, Any]:
     """The Compose file with its variables filled in: by Compose, or where that is missing, as it is written."""
+    import yaml  # slow to load, as is dotenv: few projects are audited by a Compose file
+
     from ..compose import require_compose
 
     environment = engine.environment
@@ -207,6 +206,8 @@ def _resolved(file: Path, engine: Engine) -> dict[str, Any]:
 
 
 def _of_service(shown: str, file: Path, service: Mapping[str, Any]) -> Project:
+    from dotenv import dotenv_values
+
     build = service["build"] if isinstance(service["build"], dict) else {"context": service["build"]}
     folder = (file.parent / build.get("context", ".")).resolve()
     notes = []
