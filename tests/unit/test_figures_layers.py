@@ -7,7 +7,7 @@ import sys
 import matplotlib
 import pytest
 from dockerlab.figures import layers
-from dockerlab.figures.picture import CARD, text_width
+from dockerlab.figures.picture import CARD, shortened, text_width
 from dockerlab.records import Build, Step
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
@@ -136,3 +136,19 @@ def test_spaces_count_in_the_width_of_a_text():
     assert text_width("a b", 10) > text_width("ab", 10)
     assert text_width("ab ", 10) > text_width("ab", 10)
     assert text_width("", 10) == 0
+
+
+@pytest.mark.parametrize(("room", "expected"), [(9, "abcdefgh"), (8, "abcdefgh"), (7, "abcdef…"), (1, "…"), (0, "…")])
+def test_a_text_is_shortened_to_what_fits(room, expected):
+    assert shortened("abcdefgh", lambda text: len(text) <= room) == expected
+
+
+def test_a_long_text_is_measured_a_few_times():
+    measured = []
+
+    def fits(text):
+        measured.append(text)
+        return len(text) <= 300
+
+    assert len(shortened("a" * 1000, fits)) == 300
+    assert len(measured) < 15

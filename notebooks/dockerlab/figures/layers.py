@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
 from ..records import Build, Step
-from .picture import BLUE, INK, MUTED, WIDTH, Picture, card, pixel_axes, points, text_width
+from .picture import BLUE, INK, MUTED, WIDTH, Picture, card, pixel_axes, points, shortened, text_width
 
 _MARGIN = 20
 _GAP = 14
@@ -153,17 +153,11 @@ def _wrapped(name: str, width: float) -> list[str]:
             lines.append(word)
         else:
             lines[-1] = f"{lines[-1]} {word}".strip()
-    return [line if _fits(line, width) else _cut(line, width) for line in lines]
+    return [shortened(line, lambda part: _fits(part, width)) for line in lines]
 
 
 def _fits(line: str, width: float) -> bool:
     return text_width(line, _NAME, weight="bold") <= width
-
-
-def _cut(line: str, width: float) -> str:
-    while line and not _fits(line + "…", width):
-        line = line[:-1]
-    return line + "…"
 
 
 def _told(name: str, build: Build) -> str:

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
 from ..records import Seen
-from .picture import BLUE, EDGE, GREEN, INK, MUTED, RED, WIDTH, Picture, card, pixel_axes, points, text_width
+from .picture import BLUE, EDGE, GREEN, INK, MUTED, RED, WIDTH, Picture, card, pixel_axes, points, shortened, text_width
 
 # All lengths are CSS pixels.
 MARGIN = 20
@@ -138,11 +138,7 @@ def _judged(axes: Axes, x: float, y: float, text: str, right: bool, width: float
 
 def _shortened(text: str, width: float) -> str:
     """A text that is not wider; where it is, its end is left out."""
-    if text_width(text, SMALL) <= width:
-        return text
-    while text and text_width(f"{text}…", SMALL) > width:
-        text = text[:-1]
-    return f"{text}…"
+    return shortened(text, lambda part: text_width(part, SMALL) <= width)
 
 
 def _arrow(axes: Axes, start: tuple[float, float], end: tuple[float, float], color: str) -> None:

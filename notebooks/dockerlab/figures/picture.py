@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+from bisect import bisect
+from collections.abc import Callable
 from functools import cache, cached_property
 
 from matplotlib.axes import Axes
@@ -85,9 +87,26 @@ def text_width(text: str, size: float, *, family: str = "sans-serif", weight: st
     """How wide a line of text will be. Sizes are in CSS pixels."""
     if not text.strip():
         return text_width(text + "|", size, family=family, weight=weight) if text else 0.0
-    # The outline ends where the ink does: a mark at each end makes spaces count.
+    # A mark at each end makes spaces count.
+    marked, marks = (ink_width(part, size, family=family, weight=weight) for part in (f"|{text}|", "||"))
+    return marked - marks
+
+
+@cache
+def ink_width(text: str, size: float, *, family: str = "sans-serif", weight: str = "normal") -> float:
+    """How wide the outline of a line of text is: it ends where the ink does, and spaces at the ends do not count."""
     font = FontProperties(family=family, weight=weight)
-    marked = [
-        TextPath((0, 0), part, size=size, prop=font, usetex=False).get_extents().width for part in (f"|{text}|", "||")
-    ]
-    return marked[0] - marked[1]
+    return TextPath((0, 0), text, size=size, prop=font, usetex=False).get_extents().width
+
+
+def shortened(text: str, fits: Callable[[str], bool]) -> str:
+    """A text that fits: the whole, or as much of its beginning as leaves room for an ellipsis.
+
+    Args:
+        text: a line.
+        fits: whether a text is narrow enough. It is asked for a few of the beginnings only: to measure a text is slow.
+    """
+    if fits(text):
+        return text
+    longest = bisect(range(1, len(text)), False, key=lambda length: not fits(f"{text[:length]}…"))
+    return f"{text[:longest]}…"

@@ -5,11 +5,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from matplotlib.axes import Axes
-from matplotlib.font_manager import FontProperties
-from matplotlib.textpath import TextPath
 
 from ..records import Request, Stop
-from .picture import BLUE, CARD, EDGE, GREEN, INK, MUTED, ORANGE, RED, WIDTH, Picture, card, pixel_axes, points
+from .picture import (
+    BLUE,
+    CARD,
+    EDGE,
+    GREEN,
+    INK,
+    MUTED,
+    ORANGE,
+    RED,
+    WIDTH,
+    Picture,
+    card,
+    ink_width,
+    pixel_axes,
+    points,
+    shortened,
+)
 
 # All lengths are CSS pixels.
 MARGIN = 20
@@ -191,13 +205,9 @@ def _write(axes: Axes, x: float, y: float, text: str, color: str = INK, weight: 
 
 def _width(text: str, size: float = TEXT, weight: str = "bold") -> float:
     """How wide a text is; drawn on a grid of pixels, it is a little wider than its outline."""
-    return 1.03 * TextPath((0, 0), text, size=size, prop=FontProperties(weight=weight)).get_extents().width
+    return 1.03 * ink_width(text, size, weight=weight)
 
 
 def _shortened(text: str) -> str:
     """A text that fits beside the lanes."""
-    if _width(text) <= LONGEST_NAME:
-        return text
-    while _width(text + "…") > LONGEST_NAME:
-        text = text[:-1]
-    return text + "…"
+    return shortened(text, lambda part: _width(part) <= LONGEST_NAME)
