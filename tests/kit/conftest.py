@@ -42,7 +42,7 @@ def shared(folder: Path):
         said = []
         for line in server.stdout:
             said.append(line)
-            if found := re.search(r"curl -s (http://\S+)/get", line):
+            if found := re.search(r"python3 -c .* (http://\S+)$", line):
                 break
         else:
             raise AssertionError("".join(said))

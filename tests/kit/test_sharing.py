@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import shlex
 import socket
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import psutil
 import pytest
@@ -39,19 +41,97 @@ def content(folder) -> dict[str, bytes]:
 
 def test_the_line_that_participants_type(kit, tmp_path):
     """Word for word, in a shell, by a Python that has no package at all."""
+    place = tmp_path / "it's here"
+    place.mkdir()
     with shared(kit) as (_, url):
-        for number, line in enumerate(sharing.lines(url)):
-            place = tmp_path / f"participant-{number}"
-            place.mkdir()
-            line = line.replace("python3", f"{sys.executable} -I -S")
-            result = subprocess.run(
-                ["sh", "-c", line], cwd=place, capture_output=True, text=True, check=False, timeout=60
-            )
-            assert result.returncode == 0, result.stderr
-            assert portable.seal(kit) in result.stdout
-            assert "make lab" in result.stdout
-            assert content(place / "kit") == content(kit)
-        assert [(row["percent"], row["state"]) for row in participants(url)] == [(100, "complete")] * 2
+        result = typed(sharing.line(kit, url), place)
+        assert result.returncode == 0, result.stderr
+        assert portable.seal(kit) in result.stdout
+        assert content(place / "kit") == content(kit)
+        assert [(row["percent"], row["state"]) for row in participants(url)] == [(100, "complete")]
+    # What it says to type next is one word for the shell, wherever the kit lies.
+    make = shlex.split(result.stdout.rpartition("&& make lab ")[2])
+    assert make == [f"DOCKERLAB_KIT={place / 'kit'}"]
+
+
+def typed(line: str, place: Path) -> subprocess.CompletedProcess[str]:
+    line = line.replace("python3", f"{sys.executable} -I -S")
+    return subprocess.run(["sh", "-c", line], cwd=place, capture_output=True, text=True, check=False, timeout=60)
+
+
+def test_what_comes_in_place_of_the_client_is_not_run(kit, tmp_path, trouble):
+    """Somebody on the network answers `/get`: the line checks before it runs a word of it."""
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "get").write_bytes(sharing.client(kit) + b"open('harm', 'w')\n")
+    url, _ = trouble(kit=other)
+    result = typed(sharing.line(kit, url), tmp_path)
+    assert result.returncode == 1
+    assert result.stderr == "This is not what was shared: nothing was run.\n"
+    assert not (tmp_path / "harm").exists()
+
+
+def test_another_kit_is_not_taken(kit, tmp_path, trouble):
+    """The client is the right one, and the rest comes from somebody else: checksums and files that fit each other."""
+    other = write_kit(tmp_path / "other", {"base.tar.gz": 1000})
+    (other / "get").write_bytes(sharing.client(kit))
+    url, asked = trouble(kit=other)
+    result = typed(sharing.line(kit, url), other)
+    assert result.returncode == 2
+    assert "SHA256SUMS is altered" in result.stderr
+    assert [name for name, _ in asked] == ["get", "SHA256SUMS"]
+
+
+@pytest.fixture
+def small_room(kit, monkeypatch):
+    """A server in a thread that has room for eight. Gives its address."""
+    monkeypatch.setattr(sharing, "CONNECTIONS", 8)
+    monkeypatch.setattr(sharing, "SILENT_SECONDS", 0.05)
+    app, _ = sharing.application(write_kit(kit.parent / "large", {"base.tar.gz": 30_000_000}))
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        server = sharing._server(app)
+        serving = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+        serving.start()
+        try:
+            yield listening.getsockname()
+        finally:
+            server.should_exit = server.force_exit = True
+            serving.join(timeout=20)
+
+
+ASKED = b"GET /base.tar.gz HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [b"", b"GET /base", ASKED, b"POST /status HTTP/1.1\r\nHost: x\r\nContent-Length: 900\r\n\r\n{"],
+    ids=["nothing", "half a request", "takes nothing of the answer", "half a body"],
+)
+def test_silent_connections_do_not_shut_the_room_out(small_room, said):
+    """More of them than there is room for, and a participant is served all the same."""
+    url = f"http://127.0.0.1:{small_room[1]}"
+    with contextlib.ExitStack() as stack:
+        for _ in range(20):
+            stack.enter_context(socket.create_connection(small_room)).sendall(said)
+        time.sleep(0.1)
+        for _ in range(3):
+            assert ask(f"{url}/SHA256SUMS")[0] == 200
+
+
+def test_who_is_served_keeps_the_place(small_room):
+    """A download that goes on is not put out for silent ones."""
+    with contextlib.ExitStack() as stack:
+        serving = stack.enter_context(socket.create_connection(small_room, timeout=20))
+        serving.sendall(ASKED)
+        got = 0
+        for _ in range(30):
+            stack.enter_context(socket.create_connection(small_room))
+            for _ in range(20):
+                got += len(serving.recv(60_000))
+        while got < 30_000_000:
+            more = len(serving.recv(1 << 20))
+            assert more, f"cut after {got} bytes"
+            got += more
 
 
 def test_only_the_kit_is_served(kit):
@@ -63,7 +143,6 @@ def test_only_the_kit_is_served(kit):
             assert b"not in" not in body
         code, part = ask(f"{url}/lab.tar.gz", Range="bytes=990-")
         assert (code, part) == (206, (kit / "lab.tar.gz").read_bytes()[990:])
-        assert ask(f"{url}/get", Host="x'); import os")[1].count(b"import os") == 1  # the client's own
 
 
 def test_who_has_how_much(kit):

@@ -12,6 +12,7 @@ import json
 import os
 import platform
 import secrets
+import shlex
 import socket
 import sys
 import time
@@ -25,6 +26,9 @@ from pathlib import Path, PurePosixPath
 SUMS = "SHA256SUMS"
 ABOUT = "kit.json"
 FORMAT = 1
+
+KIT = ""
+"""The SHA-256 of a kit's `SHA256SUMS`. `dockerlab share` writes it here: then that kit is fetched, and no other."""
 
 CHUNK = 1 << 18
 """Bytes that are read at a time: what a download holds in memory."""
@@ -209,7 +213,7 @@ def fetch(url: str, folder: Path, say: Callable[[str], None] = print) -> None:
     """
     source = Source(url)
     folder.mkdir(parents=True, exist_ok=True)
-    _get(source, folder, SUMS, None, None)
+    _get(source, folder, SUMS, KIT or None, None)
     sums = parse((folder / SUMS).read_text())
     _get(source, folder, ABOUT, sums[ABOUT], None)
     sums, about = read(folder)
@@ -311,10 +315,10 @@ def main(arguments: list[str]) -> int:
         elif arguments[:1] == ["get"] and len(arguments) in {2, 3}:
             folder = Path(arguments[2] if len(arguments) == 3 else "kit")
             fetch(arguments[1], folder)
-            print(
-                f"All of it is here and whole. Its seal is {seal(folder)}: compare it with the one on the screen. Now:"
-            )
-            print(f"    tar -xzf {folder}/lab.tar.gz && cd dockerlab && make lab DOCKERLAB_KIT={folder.resolve()}")
+            unseen = "" if KIT else " Compare its name with the one on the instructor's screen."
+            print(f"All of the kit {seal(folder)} is here and whole.{unseen} Now:")
+            named = shlex.quote("DOCKERLAB_KIT=" + str(folder.resolve()).replace("$", "$$"))  # a dollar means itself
+            print(f"    tar -xzf {shlex.quote(f'{folder}/lab.tar.gz')} && cd dockerlab && make lab {named}")
         else:
             print("portable.py check FOLDER | get URL [FOLDER]", file=sys.stderr)
             return 1

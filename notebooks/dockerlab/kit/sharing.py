@@ -1,11 +1,13 @@
 """The kit for a room: served over plain HTTP from one process, with resume, and a table of who has it.
 
-Only the files that `SHA256SUMS` names are served. Plain HTTP keeps nobody on the network from changing what passes: the
-client holds each file against its checksum, and the seal on the instructor's screen against the checksums.
+Only the files that `SHA256SUMS` names are served. Plain HTTP keeps nobody on the network from changing what passes. So
+the line that participants type has the digest of the client and checks it before a word of it is run; the client has
+the digest of `SHA256SUMS`, and that file has the digests of all others.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import socket
@@ -15,6 +17,7 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import anyio
 import psutil
 import uvicorn
 from rich.console import Console
@@ -26,6 +29,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from ..errors import LabError, PortTaken
 from . import portable
@@ -34,7 +38,10 @@ PARTICIPANTS = 500
 """How many are remembered; of more, those who asked least lately are forgotten."""
 
 CONNECTIONS = 256
-"""How many are served at the same time; who comes later is told to come again, and does."""
+"""How many are open at the same time. One more takes the place of one whose other side is silent (`Connection`)."""
+
+SILENT_SECONDS = 5
+"""How long a participant may take nothing of an answer and keep its place in a full room; or to send a short body."""
 
 _VIRTUAL = re.compile(r"^(lo|docker|br-|veth|virbr|cni|flannel|utun|vmnet)")
 
@@ -133,6 +140,48 @@ class Counting:
         await self.app(scope, receive, counted)
 
 
+class Connection(H11Protocol):
+    """One connection. Where there is no room for it, it takes the place of one whose other side is silent.
+
+    Whoever asks nothing, or takes nothing of the answer, so cannot shut the room out, however often they come. A
+    participant who is put out goes on where it was: the client asks again.
+    """
+
+    def connection_made(self, transport) -> None:
+        super().connection_made(transport)
+        self.is_full, self.since = False, time.monotonic()
+        others = [one for one in self.connections if one is not self and one.is_silent()]
+        if len(self.connections) >= CONNECTIONS and others:
+            silent = min(others, key=lambda one: (one.is_full, one.since))
+            self.connections.discard(silent)
+            silent.transport.abort()
+
+    def is_silent(self) -> bool:
+        """Whether no request is being answered, or nothing of the answer has been taken for a while."""
+        if self.cycle is None or self.cycle.response_complete:
+            return True
+        return self.is_full and time.monotonic() - self.since >= SILENT_SECONDS
+
+    def pause_writing(self) -> None:
+        self.is_full, self.since = True, time.monotonic()
+        super().pause_writing()
+
+    def resume_writing(self) -> None:
+        self.is_full, self.since = False, time.monotonic()
+        super().resume_writing()
+
+    def on_response_complete(self) -> None:
+        self.since = time.monotonic()
+        super().on_response_complete()
+
+
+def client(folder: Path) -> bytes:
+    """The program that participants run: it takes this kit and no other, for it has the digest of its checksums."""
+    text = Path(portable.__file__).read_text(encoding="utf-8")
+    text = text.replace('\nKIT = ""\n', f'\nKIT = "{portable.digest_of(folder / portable.SUMS)}"\n')
+    return text.replace("sys.exit(main(sys.argv[1:]))", 'sys.exit(main(["get", *sys.argv[1:]]))').encode()
+
+
 def application(folder: Path) -> tuple[ASGIApp, Room]:
     """What serves a kit, and who has it.
 
@@ -145,18 +194,13 @@ def application(folder: Path) -> tuple[ASGIApp, Room]:
         raise LabError(refused.seen, refused.do) from None
     room = Room(about["files"])
     served = {*sums, portable.SUMS}
-    client = Path(portable.__file__).read_text()
+    program = client(folder)
 
-    async def begin(request: Request) -> Response:
-        return PlainTextResponse(
-            f"The kit {portable.seal(folder)}. In a shell, where it is to lie in the folder kit:\n\n"
-            + "".join(f"    {line}\n" for line in lines(_address(request)))
-        )
+    async def begin(_: Request) -> Response:
+        return PlainTextResponse("Type the line that your instructor shows: it checks what comes from here.\n")
 
-    async def get(request: Request) -> Response:
-        ending = "sys.exit(main(sys.argv[1:]))"
-        text = client.replace(ending, f'sys.exit(main(["get", {_address(request)!r}, *sys.argv[1:]]))')
-        return PlainTextResponse(text)
+    async def get(_: Request) -> Response:
+        return PlainTextResponse(program)
 
     async def status(request: Request) -> Response:
         if request.method == "POST":
@@ -184,10 +228,11 @@ def application(folder: Path) -> tuple[ASGIApp, Room]:
 async def _short(request: Request) -> dict[str, object]:
     """The JSON object of a short request, or an empty one."""
     body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > 1000:
-            return {}
+    with anyio.move_on_after(SILENT_SECONDS):
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > 1000:
+                return {}
     try:
         said = json.loads(body)
     except ValueError:
@@ -195,19 +240,17 @@ async def _short(request: Request) -> dict[str, object]:
     return said if isinstance(said, dict) else {}
 
 
-def _address(request: Request) -> str:
-    """Where this participant reached us; what no address looks like is not repeated."""
-    host = request.headers.get("host", "")
-    if re.fullmatch(r"[A-Za-z0-9.-]+(:\d+)?|\[[0-9a-fA-F:]+\](:\d+)?", host):
-        return f"http://{host}"
-    server, port = request.scope["server"]
-    return f"http://{server}:{port}"
+def line(folder: Path, url: str) -> str:
+    """What participants type in a shell: it needs Python 3.11 or newer, and nothing else.
 
-
-def lines(url: str) -> list[str]:
-    """What participants type: with curl, and without. Either needs Python 3.11 or newer, and nothing else."""
-    python = f"python3 -c \"import urllib.request as u; exec(u.urlopen('{url}/get').read())\""
-    return [f"curl -s {url}/get | python3 -", python]
+    The program comes by plain HTTP, so the line holds its SHA-256, and runs it only if that is right.
+    """
+    digest = hashlib.sha256(client(folder)).hexdigest()
+    check = f"h.sha256(s).hexdigest()=='{digest}' or sys.exit('This is not what was shared: nothing was run.')"
+    return (
+        "python3 -c \"import hashlib as h,sys,urllib.request as u;s=u.urlopen(sys.argv[1]+'/get').read();"
+        f'{check};exec(s)" {url}'
+    )
 
 
 def addresses() -> list[str]:
@@ -254,21 +297,36 @@ def share(folder: Path, host: str = "0.0.0.0", port: int = 8800) -> None:
         raise PortTaken(seen, "Name another: `dockerlab share --port 8801`.") from None
     port = listening.getsockname()[1]
     console = Console(highlight=False, soft_wrap=True)
-    console.print(f"The kit [bold]{portable.seal(folder)}[/] is shared. Participants type one of these lines:\n")
-    for address in addresses() if host == "0.0.0.0" else [host]:
-        for line in lines(f"http://{address}:{port}"):
-            console.print(f"    {escape(line)}")
-    console.print("\nOver plain HTTP, to whoever reaches this machine. Ctrl-C ends it.\n")
-    config = uvicorn.Config(
-        app, log_level="warning", access_log=False, limit_concurrency=CONNECTIONS, timeout_graceful_shutdown=2
+    found = addresses() if host == "0.0.0.0" else [host]
+    which = "this line" if len(found) == 1 else "the line with the address that they reach"
+    console.print(f"The kit [bold]{portable.seal(folder)}[/] is shared. Participants type {which}:\n")
+    for address in found:
+        console.print(f"    {escape(line(folder, f'http://{address}:{port}'))}")
+    console.print(
+        "\nThey need Python 3.11 or newer. Hand the line out by a way that you trust: it checks all that comes. "
+        "The kit goes over plain HTTP, to whoever reaches this machine. Ctrl-C ends it.\n"
     )
-    server = uvicorn.Server(config)
+    server = _server(app)
     with listening:
         if not console.is_terminal:
             server.run(sockets=[listening])
             return
         with Live(console=console, get_renderable=lambda: _table(room), refresh_per_second=2):
             server.run(sockets=[listening])
+
+
+def _server(app: ASGIApp) -> uvicorn.Server:
+    return uvicorn.Server(
+        uvicorn.Config(
+            app,
+            http=Connection,
+            ws="none",
+            log_level="error",
+            access_log=False,
+            limit_concurrency=CONNECTIONS,
+            timeout_graceful_shutdown=2,
+        )
+    )
 
 
 def _table(room: Room) -> Table:
