@@ -4,12 +4,17 @@ BIN := .venv/bin
 UV := 0.13.9
 # JupyterLab's question about news, in the corner, and its looking for updates: it asks nobody outside of this machine.
 NO_NEWS := {"disabledExtensions": {"@jupyterlab/apputils-extension:announcements": true}}
-# An offline kit (`make bundle`), where one is named or lies here or beside: all comes from it, and nothing from a network.
-DOCKERLAB_KIT ?= $(patsubst %/SHA256SUMS,%,$(firstword $(wildcard kit/SHA256SUMS ../kit/SHA256SUMS)))
-override DOCKERLAB_KIT := $(abspath $(DOCKERLAB_KIT))
+# Where a network intercepts TLS, the system's store has its authority: uv looks there, and a pip that does not is told to.
+export UV_SYSTEM_CERTS ?= 1
+SYSTEM_BUNDLE := $(firstword $(wildcard /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt))
+# An offline kit (`make bundle`), where one is named or is the folder `kit` here: all comes from it, and nothing from a
+# network. Its path may have spaces, quotes and commas in it: the shell reads it from the environment, uv as an address.
+DOCKERLAB_KIT ?= $(if $(wildcard kit/SHA256SUMS),kit)
+override DOCKERLAB_KIT := $(if $(DOCKERLAB_KIT),$(if $(filter /%,$(firstword $(DOCKERLAB_KIT))),,$(CURDIR)/)$(DOCKERLAB_KIT))
 export DOCKERLAB_KIT
-PIP := $(if $(DOCKERLAB_KIT),$(firstword $(wildcard $(DOCKERLAB_KIT)/wheels/pip-*.whl))/pip,-m pip)
-OFFLINE := $(if $(DOCKERLAB_KIT),--no-index --find-links $(DOCKERLAB_KIT)/wheels)
+PIP := $(if $(DOCKERLAB_KIT),"$$(ls "$$DOCKERLAB_KIT"/wheels/pip-*.whl | head -n 1)/pip",-m pip)
+WHEELS := $(PYTHON) -c 'import os, pathlib; print(pathlib.Path(os.environ["DOCKERLAB_KIT"], "wheels").as_uri())'
+OFFLINE := $(if $(DOCKERLAB_KIT),--no-index --find-links "$$($(WHEELS))")
 
 # What is proven with no network at all: of the lessons, one that installs packages in a build, and one that installs a server.
 # `make prove OFFLINE_PROOF=` proves all lessons, and `make test` as a whole.
@@ -28,10 +33,11 @@ setup: .venv/ready    ## Python packages, engine, base image: whatever is missin
 
 # `uv` installs the same pinned packages as `pip install -r requirements.txt`, several times faster.
 .venv/ready: requirements.txt pyproject.toml
-	[ -z "$(DOCKERLAB_KIT)" ] || $(PYTHON) notebooks/dockerlab/kit/portable.py check "$(DOCKERLAB_KIT)"
+	[ -z "$$DOCKERLAB_KIT" ] || $(PYTHON) notebooks/dockerlab/kit/portable.py check "$$DOCKERLAB_KIT"
 	$(PYTHON) -m venv --without-pip --clear .venv
 	$(PYTHON) $(PIP) --python $(BIN)/python install --quiet --disable-pip-version-check $(OFFLINE) uv==$(UV) \
-	    || { $(PYTHON) -m venv .venv && $(BIN)/python -m pip install --quiet $(OFFLINE) uv==$(UV); }
+	    || { $(PYTHON) -m venv .venv \
+	        && PIP_CERT="$${PIP_CERT:-$(SYSTEM_BUNDLE)}" $(BIN)/python -m pip install --quiet $(OFFLINE) uv==$(UV); }
 	$(BIN)/uv pip install --quiet --python $(BIN)/python $(OFFLINE) -r requirements.txt
 	mkdir -p .venv/etc/jupyter/labconfig && echo '$(NO_NEWS)' > .venv/etc/jupyter/labconfig/page_config.json
 	touch $@
@@ -86,7 +92,7 @@ bench: setup          ## ratios, measured side by side
 	$(BIN)/python tests/bench --json bench.json
 
 bundle: setup         ## the offline kit: all of it in one folder, for machines that have no network
-	DOCKERLAB_KIT= $(BIN)/dockerlab bundle $(FOLDER) $(foreach one,$(PYTHONS),--python $(one))
+	DOCKERLAB_KIT= $(BIN)/dockerlab bundle $(if $(FOLDER),"$$FOLDER") $(foreach one,$(PYTHONS),--python $(one))
 
 HUB := notebooks/hub
 
@@ -103,7 +109,7 @@ hub-proof: hub-image  ## three learners at one hub, for real: some ten minutes, 
 $(HUB)/.venv/ready: $(HUB)/requirements.txt $(HUB)/package-lock.json | .venv/ready
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(HUB)/.venv
 	$(BIN)/uv pip install --quiet --python $(HUB)/.venv/bin/python -r requirements.txt -r $<
-	PATH="$(abspath $(HUB)/.venv/bin):$$PATH" npm ci --silent --no-audit --no-fund --prefix $(HUB)
+	NODE_USE_SYSTEM_CA=1 PATH="$$PWD/$(HUB)/.venv/bin:$$PATH" npm ci --silent --no-audit --no-fund --prefix $(HUB)
 	touch $@
 
 pins: .venv/ready     ## requirements.txt, the site's and the hub's, anew

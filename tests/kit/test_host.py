@@ -3,6 +3,7 @@
 No Ubuntu is at hand here, so a machine is told by its `os-release` and its apt sources.
 """
 
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -90,3 +91,26 @@ def test_a_machine_that_has_them_needs_none_of_the_kit(monkeypatch, tmp_path):
     on(monkeypatch, UBUNTU, "noble")
     monkeypatch.setattr(apt, "program", lambda name: f"/usr/sbin/{name}")
     embedded._ensure_host_programs(pytest.fail)
+
+
+def test_apt_takes_the_packages_from_wherever_the_kit_lies(monkeypatch, tmp_path):
+    """For real, up to what apt would install: the index is found, and the package in it, and nothing is left."""
+    repository = tmp_path / 'it\'s a café, "x"' / "debs"
+    (tmp_path / "package/DEBIAN").mkdir(parents=True)
+    (tmp_path / "package/DEBIAN/control").write_text(
+        "Package: of-the-kit\nVersion: 1\nArchitecture: all\nMaintainer: x <x@example.com>\nDescription: x\n"
+    )
+    repository.mkdir(parents=True)
+    build = ["dpkg-deb", "--build", "--root-owner-group", tmp_path / "package", repository / "of-the-kit_1_all.deb"]
+    subprocess.run(build, check=True, capture_output=True, timeout=60)
+    (repository / "Packages").write_text(making._index(repository, ["of-the-kit_1_all.deb"]))
+    monkeypatch.setenv("DOCKERLAB_CACHE", str(tmp_path / "cache"))
+    said, run = [], apt.run
+
+    def only_simulated(command, **how):
+        said.append(run([*command, "--simulate"] if "install" in command else command, **how).stdout)
+
+    monkeypatch.setattr(apt, "run", only_simulated)
+    apt.install_on_host(["of-the-kit"], repository)
+    assert "Inst of-the-kit (1 " in said[-1]
+    assert list((tmp_path / "cache").iterdir()) == []

@@ -99,15 +99,16 @@ def test_a_kit_for_something_else(tmp_path, about, says):
     assert says in result.stderr
 
 
-def test_found_by_name_beside_and_not_where_none_is_wanted(kit, tmp_path, monkeypatch):
+def test_found_by_name_or_in_the_repository_and_nowhere_else(kit, tmp_path, monkeypatch):
     monkeypatch.setenv("DOCKERLAB_KIT", str(kit))
     assert kits.find().folder == kit
     monkeypatch.setenv("DOCKERLAB_KIT", "")
     assert kits.find() is None
     monkeypatch.delenv("DOCKERLAB_KIT")
-    for root in (tmp_path, tmp_path / "repository"):
-        monkeypatch.setattr(use.paths, "NOTEBOOKS", root / "notebooks")
-        assert kits.find().folder == kit
+    monkeypatch.setattr(use.paths, "NOTEBOOKS", tmp_path / "notebooks")
+    assert kits.find().folder == kit
+    monkeypatch.setattr(use.paths, "NOTEBOOKS", tmp_path / "repository" / "notebooks")
+    assert kits.find() is None, "a kit beside the repository is anybody's"
     monkeypatch.setenv("DOCKERLAB_KIT", str(tmp_path / "nowhere"))
     with pytest.raises(KitRefused, match="is no kit"):
         kits.find()

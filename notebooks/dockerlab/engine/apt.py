@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
+from urllib.parse import quote
 
 from .. import paths
 from ..errors import LabError
@@ -261,18 +262,19 @@ def install_on_host(packages: Iterable[str], repository: Path | None = None) -> 
     Raises:
         LabError: apt says no.
     """
-    lists = paths.cache() / "host-lists"
+    folder = paths.cache() / "host-lists"
+    lists = folder / "lists"
     (lists / "partial").mkdir(parents=True, exist_ok=True)
     ours = ["-o", f"Dir::State::Lists={lists}", "-o", "APT::Sandbox::User=root", "-o", "DPkg::Lock::Timeout=120"]
     if repository:
-        sources = lists / "sources.list"
-        # Whoever gives the folder has checked it.
-        sources.write_text(f"deb [trusted=yes] file:{repository} ./\n")
-        ours += ["-o", f"Dir::Etc::SourceList={sources}", "-o", f"Dir::Etc::SourceParts={lists / 'none'}"]
+        sources = folder / "sources.list"  # not among the lists: apt removes there what is none
+        # Whoever gives the folder has checked it. A source is words, so no space may be in its address.
+        sources.write_text(f"deb [trusted=yes] file:{quote(str(repository))} ./\n")
+        ours += ["-o", f"Dir::Etc::SourceList={sources}", "-o", f"Dir::Etc::SourceParts={folder / 'none'}"]
     environ = environment({"DEBIAN_FRONTEND": "noninteractive"})
     run(["apt-get", "update", "-q", *ours], environ=environ)
     run(["apt-get", "install", "-q", "-y", "--no-install-recommends", *packages, *ours], environ=environ)
-    shutil.rmtree(lists)
+    shutil.rmtree(folder)
 
 
 def environment(more: Mapping[str, str] = MappingProxyType({})) -> dict[str, str]:

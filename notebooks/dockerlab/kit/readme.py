@@ -17,7 +17,7 @@ cd ../dockerlab
 make lab DOCKERLAB_KIT="$OLDPWD"     # checks each file here, then sets up the lab from it; opens JupyterLab
 ```
 
-A folder with the name `kit`, in the lab's folder or beside it, is found without `DOCKERLAB_KIT`. You need `make` and
+Moved into the lab's folder under the name `kit`, it is found without `DOCKERLAB_KIT`. You need `make` and
 Python {python}; to have the engine brought, too, you need root on Debian 12 or 13. An engine of your own is used if
 there is one.
 

@@ -13,7 +13,7 @@ from ..errors import LabError
 from . import portable
 
 VARIABLE = "DOCKERLAB_KIT"
-"""Names the kit's folder; empty where none is to be used, though one lies beside the repository."""
+"""Names the kit's folder; empty where none is to be used, though there is one in the repository."""
 
 PLACE = "/opt/dockerlab-kit"
 """Where the kit's packages lie in the base image: builds install from there, as if it were the index and the mirror."""
@@ -86,7 +86,10 @@ def is_tag(tag: str) -> bool:
 
 
 def find() -> Kit | None:
-    """The kit that `DOCKERLAB_KIT` names, else the one that lies in the repository, or beside it, as `kit`.
+    """The kit that `DOCKERLAB_KIT` names, else the folder `kit` of the repository itself.
+
+    A kit brings programs that are run as root, so none is taken from a place that others write to: not from the folder
+    that the repository lies in.
 
     Raises:
         KitRefused: there is one, and it cannot be read.
@@ -94,11 +97,8 @@ def find() -> Kit | None:
     named = os.environ.get(VARIABLE)
     if named is not None:
         return _read(Path(named).expanduser().resolve()) if named else None
-    root = paths.NOTEBOOKS.parent
-    for folder in (root / "kit", root.parent / "kit"):
-        if (folder / portable.SUMS).is_file() and (folder / portable.ABOUT).is_file():
-            return _read(folder)
-    return None
+    own = paths.NOTEBOOKS.parent / "kit"
+    return _read(own) if (own / portable.SUMS).is_file() and (own / portable.ABOUT).is_file() else None
 
 
 def _read(folder: Path) -> Kit:
