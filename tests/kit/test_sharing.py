@@ -113,9 +113,11 @@ def test_silent_connections_do_not_shut_the_room_out(small_room, said):
     with contextlib.ExitStack() as stack:
         for _ in range(20):
             stack.enter_context(socket.create_connection(small_room)).sendall(said)
-        time.sleep(0.1)
-        for _ in range(3):
-            assert ask(f"{url}/SHA256SUMS")[0] == 200
+        # Whoever comes in the moment before they count as silent is told to come again, and does.
+        deadline = time.monotonic() + 10
+        while (code := ask(f"{url}/SHA256SUMS")[0]) == 503 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert code == 200
 
 
 def test_who_is_served_keeps_the_place(small_room):

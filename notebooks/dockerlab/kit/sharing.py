@@ -321,6 +321,7 @@ def _server(app: ASGIApp) -> uvicorn.Server:
             app,
             http=Connection,
             ws="none",
+            lifespan="off",
             log_level="error",
             access_log=False,
             limit_concurrency=CONNECTIONS,
