@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
+import threading
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from docker.errors import APIError
+from docker.errors import APIError, DockerException
 from docker.models.containers import Container
+
+from .traffic import KEPT_BYTES
 
 DOCKERS_DNS = "127.0.0.11"
 """The address at which Docker's own name server listens inside each container on a user-defined network."""
@@ -17,6 +22,27 @@ LISTEN = "0A"
 
 SECONDS = 5
 """How long `answers` waits."""
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A command that was run in a container.
+
+    Attributes:
+        exit_code: None where it did not end in time, or printed more than is read.
+        output: what it printed to stdout and stderr, up to `KEPT_BYTES`.
+        is_left: whether it, or what it started, may still be running in the container.
+        id: the engine's name for it.
+    """
+
+    exit_code: int | None
+    output: bytes
+    is_left: bool
+    id: str
+
+    @property
+    def text(self) -> str:
+        return self.output.decode(errors="replace")
 
 
 @dataclass(frozen=True)
@@ -32,6 +58,51 @@ class Socket:
 
     def __str__(self) -> str:
         return f"[{self.address}]:{self.port}" if ":" in self.address else f"{self.address}:{self.port}"
+
+
+def run(container: Container, command: Sequence[str], seconds: float = SECONDS) -> Ran:
+    """Run a command in a container, as `docker exec` does, and read no more than `KEPT_BYTES` of what it prints.
+
+    The engine can end no such command: what does not end by itself runs until its container is stopped.
+
+    Args:
+        container: it runs.
+        command: the program and its arguments.
+        seconds: how long it may take.
+
+    Raises:
+        APIError: it could not be started, as some engines answer where the program is missing.
+    """
+    api = container.client.api
+    deadline = time.monotonic() + seconds
+    id_ = api.exec_create(container.id, list(command))["Id"]
+    stream = api.exec_start(id_, stream=True)
+    output = bytearray()
+
+    def read() -> None:
+        for chunk in stream:
+            output.extend(chunk[: KEPT_BYTES + 1 - len(output)])
+            if len(output) > KEPT_BYTES:
+                return
+
+    thread = threading.Thread(target=read, daemon=True, name="exec")
+    thread.start()
+    thread.join(seconds)
+    is_too_much = len(output) > KEPT_BYTES
+    is_open = is_too_much or thread.is_alive()
+    # First, for the engine tells nothing of a command while it waits for somebody to read what that prints.
+    with contextlib.suppress(OSError, DockerException):  # over SSH it cannot be closed: it ends with the container
+        stream.close()
+    while not is_open and still_runs(container, id_) and time.monotonic() < deadline:  # it has closed its output
+        time.sleep(0.05)
+    told = api.exec_inspect(id_)
+    exit_code = None if told["Running"] or is_too_much else told["ExitCode"]
+    return Ran(exit_code, bytes(output[:KEPT_BYTES]), is_open or told["Running"], id_)
+
+
+def still_runs(container: Container, id_: str) -> bool:
+    """Whether a command that `run` has started still runs."""
+    return bool(container.client.api.exec_inspect(id_)["Running"])
 
 
 def command_line(container: Container) -> str:
@@ -76,7 +147,7 @@ def answers(container: Container, port: int, path: str) -> bool:
     ask += f"link = http.HTTPConnection('127.0.0.1', {port}, timeout={SECONDS}); "
     ask += f"link.request('GET', {path!r}); link.getresponse()"
     try:
-        return container.exec_run(["python3", "-c", ask]).exit_code == 0
+        return run(container, ["python3", "-c", ask], 3 * SECONDS).exit_code == 0
     except APIError:  # some engines answer so where the program is missing
         return False
 
@@ -105,9 +176,9 @@ def _read(container: Container, path: str) -> str | None:
     """A file of the container, read by whatever the image has: `cat`, or Python."""
     for command in (["cat", path], ["python3", "-c", f"print(open({path!r}).read(), end='')"]):
         try:
-            exit_code, output = container.exec_run(command)
+            done = run(container, command)
         except APIError:  # some engines answer so where the program is missing
             continue
-        if exit_code == 0:
-            return output.decode(errors="replace")
+        if done.exit_code == 0:
+            return done.text
     return None

@@ -12,8 +12,9 @@ import contextlib
 import errno
 import threading
 import time
-from collections.abc import Coroutine, Iterator, Sequence
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from .errors import LabError
@@ -21,6 +22,18 @@ from .records import Request, Traffic
 
 if TYPE_CHECKING:
     import httpx
+
+KEPT_BYTES = 1_000_000
+"""What is kept of one answer of an application, or of what a command in its container prints. No more is read."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A response: its status, its headers, and how its body begins, as it was sent."""
+
+    status: int
+    headers: httpx.Headers
+    body: bytes
 
 
 class Flight:
@@ -158,6 +171,34 @@ class Running:
             version=version,
             late_seconds=flight.late_seconds,
         )
+
+
+def get(client: httpx.Client, url: str, *, seconds: float, headers: Mapping[str, str] | None = None) -> Answer:
+    """Ask once, and read no more of the answer than `KEPT_BYTES`. The connection is closed then.
+
+    Args:
+        client: what it is sent by.
+        url: where to.
+        seconds: how long each read, and the whole body, may take.
+        headers: further request headers.
+
+    Raises:
+        httpx.TransportError: there was no answer, or not all of it in time.
+    """
+    import httpx
+
+    deadline = time.monotonic() + seconds
+    # Nothing is unpacked: some kilobytes may be packed gigabytes.
+    asked = {"Accept-Encoding": "identity", **(headers or {})}
+    body = bytearray()
+    with client.stream("GET", url, headers=asked, timeout=seconds) as response:
+        for chunk in response.iter_raw():
+            body.extend(chunk[: KEPT_BYTES - len(body)])
+            if len(body) == KEPT_BYTES:
+                break
+            if time.monotonic() > deadline:
+                raise httpx.ReadTimeout(f"the answer did not end within {seconds:g} s")
+    return Answer(response.status_code, response.headers, bytes(body))
 
 
 def start(url: str, paths: Sequence[str], *, timeout_seconds: float = 30) -> Running:

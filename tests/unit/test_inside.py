@@ -1,8 +1,11 @@
 """What can be read of a container from inside: from the kernel's own files, by what its image happens to have."""
 
+import itertools
 import socket
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 from typing import ClassVar
 
@@ -42,15 +45,37 @@ def test_a_connection_is_not_a_place_to_listen():
     assert parse_socket(CONNECTION) is None
 
 
+class Stream:
+    """What a program prints, piece by piece. Its exit code is None while it runs."""
+
+    def __init__(self, pieces, exit_code):
+        self.pieces = iter(pieces)
+        self.exit_code = exit_code
+        self.closed = threading.Event()
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        if self.closed.is_set():
+            raise StopIteration
+        return next(self.pieces)
+
+    def close(self):
+        self.closed.set()
+
+
 class Container:
     """Process 4711 of a machine that may have `ps`; its programs read this machine's own files."""
 
-    name = "web"
+    name = id = "web"
     attrs: ClassVar = {"State": {"Pid": 4711}}
 
     def __init__(self, *programs, ps=()):
         self.programs = programs
         self.ps = ps
+        self.client = self
+        self.api = self
 
     def reload(self):
         pass
@@ -60,10 +85,19 @@ class Container:
             raise APIError('exec: "ps": executable file not found in $PATH')
         return {"Titles": ["PID", "COMMAND"], "Processes": self.ps}
 
-    def exec_run(self, command):
+    def exec_create(self, id, command):
+        return {"Id": command}
+
+    def exec_start(self, command, stream):
         if command[0] not in self.programs:
-            return 127, b"OCI runtime exec failed: executable file not found in $PATH"
-        return subprocess.run(command, capture_output=True).returncode, subprocess.check_output(command)
+            return Stream([b"OCI runtime exec failed: executable file not found in $PATH"], 127)
+        done = subprocess.run(command, stdout=subprocess.PIPE)
+        self.stream = Stream([done.stdout], done.returncode)
+        return self.stream
+
+    def exec_inspect(self, command):
+        known = command[0] in self.programs
+        return {"Running": known and self.stream.exit_code is None, "ExitCode": self.stream.exit_code if known else 127}
 
 
 def test_the_main_process_is_the_one_that_the_engine_started():
@@ -91,3 +125,56 @@ def test_what_this_machine_listens_on_is_found(program):
 
 def test_where_no_program_can_read_a_file_nothing_is_claimed():
     assert inside.listening(Container()) is None
+
+
+# --- a command that means harm ---------------------------------------------------------------------------------------
+
+
+class Commanded(Container):
+    """Its one program prints these pieces, and has this exit code."""
+
+    def __init__(self, pieces, exit_code=None):
+        super().__init__("it")
+        self.stream = Stream(pieces, exit_code)
+
+    def exec_start(self, command, stream):
+        return self.stream
+
+
+def test_of_output_without_end_so_much_is_read_and_no_more():
+    taken = itertools.count()
+    container = Commanded(b"y\n" * 5000 for _ in taken)
+    done = inside.run(container, ["it"])
+    assert (done.exit_code, done.is_left) == (None, True)
+    assert len(done.output) == inside.KEPT_BYTES
+    assert next(taken) * 10_000 < 2 * inside.KEPT_BYTES
+    assert container.stream.closed.is_set()
+
+
+def test_a_command_that_prints_nothing_and_does_not_end_is_given_up():
+    silent = threading.Event()
+    began = time.monotonic()
+    done = inside.run(Commanded(b"" for _ in [1] if silent.wait(30)), ["it"], seconds=0.05)
+    assert (done.exit_code, done.output, done.is_left) == (None, b"", True)
+    assert time.monotonic() - began < 10
+    silent.set()
+
+
+def test_a_command_that_closes_its_output_and_does_not_end_is_given_up():
+    assert inside.run(Commanded([b"once"]), ["it"], seconds=0.1) == inside.Ran(None, b"once", True, ["it"])
+
+
+def test_a_command_that_ended_and_left_another_that_holds_its_output_has_its_exit_code():
+    silent = threading.Event()
+    done = inside.run(Commanded((b"" for _ in [1] if silent.wait(30)), 3), ["it"], seconds=0.05)
+    assert (done.exit_code, done.is_left) == (3, True)
+    silent.set()
+
+
+def test_a_file_without_end_is_no_file():
+    class EndlessCat(Container):
+        def exec_start(self, command, stream):
+            self.stream = Stream((b"0" * 65536 for _ in itertools.count()), None)
+            return self.stream
+
+    assert inside.listening(EndlessCat("cat", "python3")) is None

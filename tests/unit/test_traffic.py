@@ -1,19 +1,24 @@
 """Each fate that a request can have, from a server that does what it is told."""
 
 import asyncio
+import contextlib
+import gzip
 import resource
 import socket
 import subprocess
 import sys
 import threading
 import time
+import tracemalloc
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import httpx
 import pytest
 from dockerlab import traffic
 from dockerlab.records import Request, Traffic
 
 TOGETHER = 5
+PACKED = gzip.compress(b"0" * 20_000_000)
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -62,6 +67,31 @@ class Handler(BaseHTTPRequestHandler):
         self.chunk()
         self.wfile.write(b"0\r\n\r\n")
 
+    def endless(self, *headers):
+        self.send_response(200)
+        for name, value in headers:
+            self.send_header(name, value)
+        self.end_headers()
+        self.server.sent = 0
+        with contextlib.suppress(OSError):
+            while not self.server.over.is_set():
+                self.server.sent += self.wfile.write(b"x" * 65536)
+        self.server.gone.set()
+
+    def packed(self):
+        self.send_response(200)
+        self.send_header("Content-Encoding", "gzip")
+        self.send_header("Content-Length", str(len(PACKED)))
+        self.end_headers()
+        self.wfile.write(PACKED)
+
+    def drips(self):
+        self.send_response(200)
+        self.end_headers()
+        with contextlib.suppress(OSError):
+            while not self.server.over.wait(0.02):
+                self.wfile.write(b"x")
+
     def chunk(self):
         self.send_response(200)
         self.send_header("Transfer-Encoding", "chunked")
@@ -77,14 +107,25 @@ class Server(ThreadingHTTPServer):
 
 
 @pytest.fixture
-def url():
+def server():
     server = Server(("127.0.0.1", 0), Handler)
-    server.over = threading.Event()
+    server.over, server.gone = threading.Event(), threading.Event()
     threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}"
+    yield server
     server.over.set()
     server.shutdown()
     server.server_close()
+
+
+@pytest.fixture
+def url(server):
+    return f"http://127.0.0.1:{server.server_port}"
+
+
+@pytest.fixture
+def client():
+    with httpx.Client(trust_env=False) as client:
+        yield client
 
 
 @pytest.mark.parametrize(
@@ -197,3 +238,39 @@ except LabError as error:
 def test_a_traffic_is_told_in_one_line():
     requests = [Request("/", 0, 0.1, "answered", 200)] * 2 + [Request("/", 0, 0.1, "answered", 502)]
     assert repr(Traffic((*requests, Request("/", 0, 0.1, "cut")))) == "4 requests, 2 answered, 1 answered 502, 1 cut"
+
+
+# --- answers that mean harm ------------------------------------------------------------------------------------------
+
+
+def test_an_answer_is_read_whole(url, client):
+    answer = traffic.get(client, f"{url}/versioned_error", seconds=5)
+    assert (answer.status, answer.headers["x-version"], answer.body) == (503, "2.1", b"{}")
+
+
+def test_of_an_answer_without_end_so_much_is_kept_and_the_connection_is_closed(url, client, server):
+    answer = traffic.get(client, f"{url}/endless", seconds=30)
+    assert (answer.status, len(answer.body)) == (200, traffic.KEPT_BYTES)
+    assert server.gone.wait(10), "it is still being read"
+    assert server.sent < 20 * traffic.KEPT_BYTES, "what the system's buffers hold, and no more"
+
+
+def test_a_packed_answer_stays_packed(url, client):
+    assert traffic.get(client, f"{url}/packed", seconds=5).body == PACKED
+
+
+def test_an_answer_that_comes_byte_by_byte_is_given_up(url, client):
+    with pytest.raises(httpx.ReadTimeout):
+        traffic.get(client, f"{url}/drips", seconds=0.1)
+
+
+def test_nothing_is_kept_of_an_answer_whose_fate_alone_matters(url, server):
+    tracemalloc.start()
+    try:
+        (request,) = traffic.send(url, ["/endless"], timeout_seconds=0.5).requests
+        held = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert request.fate == "timed out"
+    assert server.sent > 4 * traffic.KEPT_BYTES
+    assert held < 4 * traffic.KEPT_BYTES

@@ -122,6 +122,8 @@ def _lifespan(o: Observations) -> Verdict:
         return not_measured(f"{why}, and the log tells of no lifespan")
     if ran:
         return passed("the lifespan's shutdown ran to its end")
+    if o.rest.restarts:
+        return fail(f"{o.rest.restarts}; not each was shut down", "Find in its log why workers end.")
     return fail(f"the lifespan began, and its shutdown did not run: {_told(o.rest.stop)}", *_start_fix(o))
 
 
@@ -224,7 +226,7 @@ def _workers(o: Observations) -> Verdict:
         return not_measured(o.reason("rest"))
     count = o.rest.lifespans
     if count is None:
-        return not_measured(o.rest.no_probe or "no lifespan began")
+        return not_measured(o.rest.restarts or o.rest.no_probe or "no lifespan began")
     if count == 1:
         return not_measured("the server is one process, so there are no workers to stop")
     if o.rest.stop.shutdown_ran and not o.rest.stop.killed:

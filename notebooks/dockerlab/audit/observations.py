@@ -64,7 +64,8 @@ class Rest:
         no_probe: why it does not.
         pid1: the main process's command line.
         processes: all of the container's, the main one first; empty where nothing could tell.
-        lifespans: how many lifespans had started; None where neither the probe nor a log can tell.
+        lifespans: how many lifespans had started; None where neither the probe nor a log can tell, or `restarts` does.
+        restarts: that workers end and start again, in a sentence; empty where they do not.
         honest: an honest request, as a proxy passes it.
         forged: the same, of a client that claimed another address.
         peer: the address that the requests came from, as the application sees it without headers.
@@ -89,6 +90,7 @@ class Rest:
     written: tuple[str, ...]
     stop: Stop
     log: str = field(repr=False, default="")
+    restarts: str = ""
 
 
 @dataclass(frozen=True)

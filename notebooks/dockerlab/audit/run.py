@@ -7,11 +7,14 @@ no mounts, no privileges, limits of memory and processes, and ports on 127.0.0.1
 from __future__ import annotations
 
 import contextlib
+import itertools
+import json
 import re
 import secrets
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -19,7 +22,7 @@ from docker.errors import APIError
 from docker.models.containers import Container
 from docker.types import LogConfig
 
-from .. import inside
+from .. import inside, traffic
 from ..errors import AppCrashed, LabError, NeverListened
 from ..lab import Lab
 from ..proxy import copy_into
@@ -40,6 +43,9 @@ MEMORY_BYTES = 512 * 2**20
 START_SECONDS = 60
 """How long an application may take until it answers, beside several others on a small machine."""
 
+WORKERS_SECONDS = 15
+"""How long worker processes may take to start, one after the other, once the first answers."""
+
 SLOW_SECONDS = 3
 """The request in flight: longer than any noise, shorter than the engine's grace period of 10 s."""
 
@@ -48,6 +54,15 @@ CLIENT = "198.51.100.23"
 """Addresses that RFC 5737 keeps for documentation: what a liar claims, and the client that a proxy tells of."""
 
 HOST = "shop.example"
+
+LONGEST_TOLD = 2000
+"""Characters that are kept of each thing that the probe tells, for an application may answer in its place."""
+
+CHANGES_BYTES = 16_000_000
+"""What is read of the engine's list of changed files: some 200,000 of them."""
+
+_LONGEST_PATH = 300  # characters of a path in a log
+_MOST_REFUSALS = 1000  # lines of a log that are looked at for one
 
 _TLS = re.compile(r"(?i)running on https://\S+|listening at: https://\S+")
 
@@ -297,7 +312,7 @@ class Runner:
     def _rest(self, service: Service, checks_health: bool) -> tuple[Rest, Health]:
         self.port = service.port
         no_probe = self._no_probe(service)
-        lifespans = self._lifespans(service, not no_probe)
+        lifespans, restarts = self._lifespans(service, not no_probe)
         self.lifespans = lifespans
         self.no_probe = no_probe
         self.known.set()
@@ -313,8 +328,14 @@ class Runner:
         with asking(self.lab, service.name):
             memory = _memory_bytes(service.container)
             written = _written(service.container)
-        health = self._health(service) if checks_health else Health("")
-        stopped = self._stop(service, ())
+        health, is_left = self._health(service) if checks_health else (Health(""), False)
+        if is_left:  # nothing but the container's end stops what the check has left running
+            log = _tail(service)
+            service.close()
+            stopped = self.stopped_with("stop", None)
+        else:
+            stopped = self._stop(service, ())
+            log = _tail(service)
         return Rest(
             port=service.port or 0,
             probe=not no_probe,
@@ -322,6 +343,7 @@ class Runner:
             pid1=service.pid1,
             processes=processes,
             lifespans=lifespans,
+            restarts=restarts,
             honest=honest,
             forged=forged,
             peer=peer,
@@ -329,17 +351,17 @@ class Runner:
             memory_bytes=memory,
             written=written,
             stop=stopped,
-            log=_tail(service),
+            log=log,
         ), health
 
-    def stopped_with(self, name: str, path: str) -> Any:
-        """Start the application, and stop it while it answers a request for a path of the probe."""
-        if reason := self._probe_missing():
+    def stopped_with(self, name: str, path: str | None) -> Any:
+        """Start the application, and stop it, while it answers a request for a path of the probe where one is given."""
+        if path and (reason := self._probe_missing()):
             raise LabError(reason)
         with self.started(name) as service:
             self._wait_for_all(service)
             _know_pid1(service, _processes(service.container), self.command)
-            return self._stop(service, (path,))
+            return self._stop(service, (path,) if path else ())
 
     def read_only(self) -> ReadOnly:
         """Start the application with a read-only root file system and a tmpfs at /tmp."""
@@ -375,12 +397,15 @@ class Runner:
     def _no_probe(self, service: Service) -> str:
         """Why the probe does not answer; empty where it does."""
         try:
-            with httpx.Client(trust_env=False, base_url=service.url) as client:
-                response = client.get(f"{guest.PREFIX}seen", timeout=10)
+            with httpx.Client(trust_env=False) as client:
+                answer = traffic.get(client, f"{service.url}{guest.PREFIX}seen", seconds=10)
         except httpx.TransportError as error:
             return f"the probe could not be asked ({type(error).__name__})"
-        if response.headers.get("x-dockerlab-probe"):
-            return ""
+        if answer.headers.get("x-dockerlab-probe"):
+            with contextlib.suppress(ValueError):
+                _what_it_saw(answer.body)
+                return ""
+            return "something else answers in the place of the probe"
         command = " ".join(self.command)
         if not re.search(r"python|uvicorn|gunicorn|hypercorn|granian|fastapi|uv |poetry|daphne|flask", command):
             return "nothing tells that its main process is Python's, so the probe could not be put in"
@@ -389,79 +414,85 @@ class Runner:
         return "the application does not answer by Starlette, or Python was started without PYTHONPATH: no probe"
 
     def _seen(self, service: Service, headers: dict[str, str]) -> SeenRequest:
-        with httpx.Client(trust_env=False, base_url=service.url) as client:
+        with httpx.Client(trust_env=False) as client:
             try:
-                told = client.get(f"{guest.PREFIX}seen", headers={"Host": HOST, **headers}, timeout=20).json()
+                url = f"{service.url}{guest.PREFIX}seen"
+                return _what_it_saw(traffic.get(client, url, headers={"Host": HOST, **headers}, seconds=20).body)
             except (httpx.HTTPError, ValueError) as error:
                 self._must_run(service, "while it was asked")
                 raise LabError(
                     f"The application answered, and then no more ({type(error).__name__}).", log=_tail(service)
                 ) from error
-        return SeenRequest(told["scheme"], told["client"], told["url"], told["host"])
 
-    def _lifespans(self, service: Service, probe: bool) -> int | None:
-        """How many lifespans have started, when all had time to. Worker processes start one after the other."""
+    def _lifespans(self, service: Service, probe: bool) -> tuple[int | None, str]:
+        """How many lifespans have started, when all had time to. Worker processes start one after the other.
+
+        Where new ones begin again and again, there is no such number, and a sentence tells so.
+        """
         marker = guest.STARTED if probe else _UVICORN_STARTED
-        count, since = service.logs().count(marker), time.monotonic()
+        began = since = time.monotonic()
+        count = service.logs().count(marker)
         while time.monotonic() < since + (1.0 if self._may_have_workers(service) else 0.2):
             time.sleep(0.1)
             if (now := service.logs().count(marker)) != count:
                 count, since = now, time.monotonic()
-        return count or None
+            if since > began + WORKERS_SECONDS:
+                return None, "lifespans begin again and again: workers end, and others take their place"
+        return count or None, ""
 
     def _may_have_workers(self, service: Service) -> bool:
         return len(_processes(service.container)) > 1 or "worker" in " ".join(self.command).lower()
 
     def _wait_for_all(self, service: Service) -> None:
         """Wait until as many lifespans have started as in the first container."""
-        marker, deadline = self._markers()[0], time.monotonic() + 15
+        marker, deadline = self._markers()[0], time.monotonic() + WORKERS_SECONDS
         while service.logs().count(marker) < (self.lifespans or 0) and time.monotonic() < deadline:
             time.sleep(0.1)
 
     # --- the health check ---
 
-    def _health(self, service: Service) -> Health:
+    def _health(self, service: Service) -> tuple[Health, bool]:
+        """Try the health check. Also: whether it may have left something running."""
         if not (test := self.health_test):
-            return Health("")
+            return Health(""), False
         shown = " ".join(test)
         # An application that has just begun to answer may need a moment more: the engine would try again, too.
         for _ in range(3):
-            exit_code, output = self._try_health(service, test)
-            if exit_code == 0:
+            ran = self._try_health(service, test)
+            if ran.exit_code == 0 or ran.is_left:
                 break
             time.sleep(1)
-        if exit_code != 0:
-            return Health(shown, exit_code, output)
+        if ran.exit_code != 0 or ran.is_left:
+            return Health(shown, ran.exit_code, ran.text), ran.is_left
         with asking(self.lab, service.name):
             service.container.kill(signal="SIGSTOP")
             try:
-                when_stopped, _ = self._try_health(service, test, seconds=5)
+                stopped = self._try_health(service, test, seconds=5)
             finally:
                 service.container.kill(signal="SIGCONT")
-        return Health(shown, exit_code, output, when_stopped, tried_stopped=len(_processes(service.container)) == 1)
+            is_left, deadline = stopped.is_left, time.monotonic() + 5
+            while is_left and time.monotonic() < deadline:  # it has waited for the server, and ends with its answer
+                time.sleep(0.1)
+                is_left = inside.still_runs(service.container, stopped.id)
+            is_alone = len(_processes(service.container)) == 1
+        return Health(shown, ran.exit_code, ran.text, stopped.exit_code, tried_stopped=is_alone), is_left
 
-    def _try_health(self, service: Service, test: Sequence[str], seconds: float = 15) -> tuple[int | None, str]:
-        """Run the test in the container as the engine does. None where it could not be started, or did not end."""
+    def _try_health(self, service: Service, test: Sequence[str], seconds: float = 15) -> inside.Ran:
+        """Run the test in the container as the engine does. No exit code where it did not start or end."""
         if test[0] == "CMD-SHELL":
             command = [*(self.config.get("Shell") or ["/bin/sh", "-c"]), test[1]]
         else:
             command = list(test[1:])
-        api = self.lab.client.api
-        result: list[tuple[int | None, str]] = []
-
-        def run() -> None:
-            try:
-                # The engine's client adds the words; the exit code of a program that is missing differs with versions.
-                made = api.exec_create(service.container.id, command)["Id"]
-                output = api.exec_start(made)
-                result.append((api.exec_inspect(made)["ExitCode"], output.decode(errors="replace").strip()))
-            except (APIError, OSError) as error:
-                result.append((None, str(getattr(error, "explanation", "") or error)))
-
-        thread = threading.Thread(target=run, daemon=True, name="health check")
-        thread.start()
-        thread.join(seconds)
-        return result[0] if result else (None, f"it did not end within {seconds:g} s")
+        try:
+            ran = inside.run(service.container, command, seconds)
+        except (APIError, OSError) as error:
+            # The engine's client adds the words; the exit code of a program that is missing differs with versions.
+            return inside.Ran(None, str(getattr(error, "explanation", "") or error).encode(), False, "")
+        if ran.exit_code is not None:
+            return replace(ran, output=ran.output.strip())
+        too_much = len(ran.output) == traffic.KEPT_BYTES
+        why = f"it printed more than {traffic.KEPT_BYTES / 1e6:g} MB" if too_much else f"it ran for over {seconds:g} s"
+        return replace(ran, output=why.encode())
 
 
 class _ListensElsewhere(Exception):
@@ -482,8 +513,24 @@ def _answers(client: httpx.Client, url: str, seconds: float) -> bool:
 
 def _has_probe(client: httpx.Client, url: str) -> bool:
     with contextlib.suppress(httpx.HTTPError):
-        return "x-dockerlab-probe" in client.get(f"{url}{guest.PREFIX}seen", timeout=5).headers
+        return "x-dockerlab-probe" in traffic.get(client, f"{url}{guest.PREFIX}seen", seconds=5).headers
     return False
+
+
+def _what_it_saw(body: bytes) -> SeenRequest:
+    """What the probe tells of a request.
+
+    Raises:
+        ValueError: it is not the probe that tells it.
+    """
+    try:
+        told = json.loads(body)
+        saw = [told[name] for name in ("scheme", "client", "url", "host")]
+    except (ValueError, LookupError, TypeError, RecursionError) as error:
+        raise ValueError("it is no answer of the probe") from error
+    if not all(isinstance(text, str) for text in saw):
+        raise ValueError("it is no answer of the probe")
+    return SeenRequest(*(text[:LONGEST_TOLD] for text in saw))
 
 
 def _tail(service: Service) -> str:
@@ -523,17 +570,53 @@ def _memory_bytes(container: Container) -> int | None:
 def _written(container: Container) -> tuple[str, ...]:
     """The files that were written since the start, without those that are elsewhere with a read-only root."""
     elsewhere = (PROBE, "/tmp", "/run", "/dev", "/proc", "/sys", "/etc/hosts", "/etc/hostname", "/etc/resolv.conf")
-    changes = container.diff() or []
-    paths = {change["Path"] for change in changes}
-    leaves = [path for path in paths if not any(other.startswith(path + "/") for other in paths)]
-    return tuple(sorted(path for path in leaves if not path.startswith(elsewhere) and "__pycache__" not in path))
+    paths = _without_folders(_changed(container))
+    return tuple(sorted(path for path in paths if not path.startswith(elsewhere) and "__pycache__" not in path))
+
+
+def _changed(container: Container) -> Iterator[str]:
+    """The paths that differ from the image's, as `docker diff` lists them: the first `CHANGES_BYTES` of the list."""
+    api = container.client.api
+    response = api._get(api._url("/containers/{0}/changes", container.id), stream=True)
+    api._raise_for_status(response)
+    listed = bytearray()
+    with contextlib.closing(response):
+        for chunk in response.iter_content(65536):
+            listed.extend(chunk)
+            if len(listed) > CHANGES_BYTES:
+                break
+    return _listed(listed.decode(errors="replace"))
+
+
+def _listed(text: str) -> Iterator[str]:
+    """The paths of a list in JSON, whose end may be missing; ``null`` is an empty one."""
+    decoder, place = json.JSONDecoder(), text.find("{")
+    with contextlib.suppress(ValueError):
+        while 0 <= place < len(text):
+            item, place = decoder.raw_decode(text, place)
+            yield item["Path"]
+            place += 1  # the comma
+
+
+def _without_folders(paths: Iterable[str]) -> list[str]:
+    """The paths below which no other lies."""
+    # In this order, what lies in a folder comes right after it.
+    ordered = sorted(set(paths), key=lambda path: path.replace("/", "\0"))
+    following = itertools.chain(ordered[1:], [""])
+    return [path for path, after in zip(ordered, following, strict=False) if not after.startswith(f"{path}/")]
 
 
 def _refused(log: str) -> tuple[str, ...]:
     """The paths that a log says could not be written."""
-    found = re.findall(r"(?i)read-only file ?system:?\s*['\"]([^'\"]+)['\"]", log)
-    found += re.findall(r"(?i)['\"`]?(/[^\s'\"`:]+)['\"`]?:? read-only file ?system", log)
-    return tuple(dict.fromkeys(found))
+    after: dict[str, None] = {}
+    before: dict[str, None] = {}
+    # So many times, and so much on either side: a pattern that looks for paths in all of a log may take hours for it.
+    for told in itertools.islice(re.finditer(r"(?i)read-only file ?system", log), _MOST_REFUSALS):
+        if found := re.match(r":?\s*['\"]([^'\"]+)['\"]", log[told.end() :][:_LONGEST_PATH]):
+            after[found[1]] = None
+        if found := re.search(r"(/[^\s'\"`:]+)['\"`]?:? $", log[max(0, told.start() - _LONGEST_PATH) : told.start()]):
+            before[found[1]] = None
+    return tuple(after | before)
 
 
 def _trusts(command: str, environment: dict[str, str]) -> str:

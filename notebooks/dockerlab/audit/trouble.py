@@ -29,7 +29,8 @@ _VARIABLE = [
 _SETTING = re.compile(r"^(\w+(?:\.\w+)*)\n\s+(?:Field required|field required)", re.MULTILINE)
 _NO_VARIABLES = {"ERROR", "INFO", "WARNING", "CRITICAL", "DEBUG", "HTTP", "HTTPS", "POST", "GET", "SIGTERM", "UTC"}
 
-_HOST = r"['\"]?([A-Za-z0-9][\w.-]*)['\"]?"
+# The name is never given up in part (`*+`): a hostile line would take minutes otherwise.
+_HOST = r"['\"]?([A-Za-z0-9][\w.-]*+)['\"]?"
 _SERVER = [
     re.compile(rf"Connect call failed \({_HOST}, (\d+)"),
     re.compile(rf"Error -?\d+ connecting to {_HOST}:(\d+)"),

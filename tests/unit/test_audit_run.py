@@ -1,0 +1,129 @@
+"""What an audit makes of what a container tells, whatever that is: in bounded time and memory."""
+
+import itertools
+import json
+import random
+import time
+from types import SimpleNamespace
+
+import pytest
+from dockerlab.audit import run, trouble
+from dockerlab.audit.observations import SeenRequest
+
+ANSWER = {"scheme": "http", "client": "10.0.0.1", "url": "http://shop.example/", "host": "shop.example"}
+
+
+# --- files that were written -----------------------------------------------------------------------------------------
+
+
+def test_a_folder_is_no_file_that_was_written():
+    paths = ["/a", "/a/b", "/a.txt", "/a-b", "/a/b/c", "/d"]
+    assert sorted(run._without_folders(paths)) == ["/a-b", "/a.txt", "/a/b/c", "/d"]
+    assert run._without_folders([]) == []
+
+
+def test_of_100_000_paths_the_files_are_found_in_a_moment():
+    files = [f"/data/{number % 100}/{number}" for number in range(100_000)]
+    paths = [*files, "/data", *(f"/data/{number}" for number in range(100))]
+    random.Random(7).shuffle(paths)
+    began = time.monotonic()
+    assert sorted(run._without_folders(paths)) == sorted(files)
+    assert time.monotonic() - began < 10, "each with each, it takes an hour"
+
+
+def test_the_engines_list_of_changes_is_read_also_where_its_end_is_missing():
+    names = ["/plain", '/a"},{"Path":"/forged', "/},{", "/last"]
+    text = json.dumps([{"Path": name, "Kind": 1} for name in names], separators=(",", ":"))
+    assert list(run._listed(text)) == names
+    assert list(run._listed(text[:-10])) == names[:-1]
+    assert list(run._listed("null")) == list(run._listed("[]")) == list(run._listed("")) == []
+
+
+# --- what the probe tells --------------------------------------------------------------------------------------------
+
+
+def test_what_the_probe_tells_is_read():
+    assert run._what_it_saw(json.dumps({**ANSWER, "pid": 7}).encode()) == SeenRequest(*ANSWER.values())
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(b"", id="nothing"),
+        pytest.param(b"\xff\xfe", id="bytes"),
+        pytest.param(b"[1, 2]", id="a list"),
+        pytest.param(b"7", id="a number"),
+        pytest.param(b"{}", id="no keys"),
+        pytest.param(json.dumps({**ANSWER, "url": 7}).encode(), id="a number in it"),
+        pytest.param(b"[" * 1_000_000, id="depth"),
+    ],
+)
+def test_who_answers_in_the_place_of_the_probe_is_not_believed(body):
+    with pytest.raises(ValueError, match="no answer of the probe"):
+        run._what_it_saw(body)
+
+
+def test_of_each_thing_that_the_probe_tells_so_much_is_kept():
+    told = run._what_it_saw(json.dumps({**ANSWER, "url": "x" * 900_000}).encode())
+    assert len(told.url) == run.LONGEST_TOLD
+
+
+# --- logs ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("log", "paths"),
+    [
+        ("OSError: [Errno 30] Read-only file system: '/data/x'", ("/data/x",)),
+        ("touch: cannot touch '/a/b': Read-only file system", ("/a/b",)),
+        ("mkdir: /var/lib/app: Read-only file system", ("/var/lib/app",)),
+        ("sh: /x: read-only filesystem\nsh: /x: read-only filesystem", ("/x",)),
+        ("OSError: [Errno 30] Read-only file system", ()),
+        ("", ()),
+    ],
+)
+def test_the_paths_that_could_not_be_written(log, paths):
+    assert run._refused(log) == paths
+
+
+LINES = ["connection failed: " + "a" * 480, "connection failed: a" * 25, "host=" + "a." * 240, "a" * 499, "A_" * 250]
+
+
+def test_no_log_holds_the_audit():
+    """Patterns that try each place with each other would hold it for minutes, and nothing could break it off."""
+    began = time.monotonic()
+    for log in ["/" * 1_000_000, "x read-only file system " * 100_000]:
+        run._refused(log)
+    for line in LINES:
+        trouble.advice("\n".join([line] * 30))
+    assert time.monotonic() - began < 10
+
+
+# --- workers ---------------------------------------------------------------------------------------------------------
+
+
+STARTED = "INFO: Application startup complete.\n"
+
+
+def runner(logs):
+    """A runner, and a service whose log is another one each time."""
+    made = object.__new__(run.Runner)
+    made._may_have_workers = lambda service: False
+    texts = iter(logs)
+    return made, SimpleNamespace(logs=lambda: next(texts))
+
+
+def test_lifespans_are_counted_when_no_more_begin():
+    made, service = runner(
+        itertools.chain(["", f"{run._UVICORN_STARTED}\n"], itertools.repeat(run._UVICORN_STARTED * 2))
+    )
+    assert made._lifespans(service, False) == (2, "")
+    assert runner([""] * 9)[0]._lifespans(runner(itertools.repeat(""))[1], False) == (None, "")
+
+
+def test_workers_that_end_and_start_again_do_not_hold_the_audit(monkeypatch):
+    monkeypatch.setattr(run, "WORKERS_SECONDS", 0.3)
+    made, service = runner(STARTED * number for number in itertools.count())
+    count, why = made._lifespans(service, False)
+    assert count is None
+    assert "again and again" in why
