@@ -34,7 +34,7 @@ def left(engine, tmp_path_factory):
     toy.write(folder, "untidy", code("opens", OPENS_AND_CLOSES), code("leaves", LEAVES), claim())
     (folder / "test_leaves.py").write_text(TEST_LEAVES.format(id=id))
     # The owner of what is labelled is a worker of pytest-xdist, which lives to the end of its run.
-    result = run(folder, "-n1", "--dist=loadscope", env={})
+    result = run(folder, "-p", "xdist", "-n1", "--dist=loadscope", env={})
     client = engine.client()
     volumes = [volume.name for volume in client.volumes.list()]
     client.volumes.get(f"left-{id}-unlabelled").remove()
