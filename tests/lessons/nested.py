@@ -43,7 +43,7 @@ def run(folder: Path, *options: str, env: dict[str, str]) -> Run:
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(outer)}
     own = [f"--config-file={ROOT / 'pyproject.toml'}", f"--junitxml={report}", "--color=no"]
     own += ["-p", "conftest", "-p", "no:cacheprovider"]
-    # Of the plugins that are installed, those that the configuration needs: each is imported by each process of each run.
+    # Of the plugins that are installed, those that the configuration needs: they are slow to load.
     own += ["-p", "nbval.plugin", "-p", "pytest_timeout"]
     result = subprocess.run(
         [sys.executable, "-m", "pytest", str(folder), *own, *options],
