@@ -20,7 +20,7 @@ from dockerlab import labels
 from dockerlab.audit import limits
 from dockerlab.errors import BuildFailed
 
-pytestmark = pytest.mark.prove
+pytestmark = [pytest.mark.prove, pytest.mark.proves("hostile inputs")]
 
 GRACE_SECONDS = 25
 """What an audit may take beyond its --timeout: to kill containers, to clean up, to start Python on a busy machine."""

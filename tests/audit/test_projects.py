@@ -40,6 +40,7 @@ def hold(
         assert re.search(pattern, outcome.said(check)), outcome.said(check)
 
 
+@pytest.mark.proves("audit projects")
 @pytest.mark.parametrize(
     "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.prove) for name in PROJECTS]
 )
@@ -55,6 +56,7 @@ def test_project(name, tmp_path, client):
 
 
 @pytest.mark.prove
+@pytest.mark.proves("changed projects")
 @pytest.mark.parametrize("name", PROJECTS)
 def test_changed_project(name, tmp_path, client):
     """The other direction: after the change, the verdict is another one."""

@@ -10,6 +10,7 @@ import subprocess
 import time
 from pathlib import Path
 
+import last_run
 import pytest
 from dockerlab import kit as kits
 from dockerlab import paths
@@ -102,12 +103,14 @@ def test_make_lab(machine):
 
 
 @pytest.mark.parametrize("lesson", LESSONS)
-def test_lesson(machine, lesson):
+def test_lesson(machine, lesson, record_property):
     """Executed, and strictly compared with its output, as `make test` does."""
     began = time.monotonic()
     result = machine.run(".venv/bin/pytest", "-q", "-p", "no:cacheprovider", f"notebooks/{lesson}")
     print(f"{lesson}: {time.monotonic() - began:.0f} s")
     assert result.returncode == 0, result.stdout[-6000:]
+    for what, count in last_run.counted(result.stdout).items():
+        record_property(what, count)
 
 
 @pytest.mark.timeout(3600)

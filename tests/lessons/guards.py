@@ -62,9 +62,12 @@ class Lesson(IPyNbFile):
         cells = list(super().collect())
         yield Form.from_parent(self, name="form")
         for cell in cells:
-            yield Cell.from_parent(
+            item = Cell.from_parent(
                 self, name=cell.cell.get("id", cell.name), cell_num=cell.cell_num, cell=cell.cell, options=cell.options
             )
+            if "claim" in item.cell.metadata.get("tags", []):
+                item.user_properties += [("claims", 1), ("assertions of claims", len(rules.asserts(item.cell.source)))]
+            yield item
 
 
 class Form(pytest.Item):

@@ -167,7 +167,7 @@ def test_every_wrong_answer_belongs_to_an_exercise_and_has_a_name_of_its_own():
 @pytest.mark.prove
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("lesson", WITH_EXERCISE)
-def test_each_attempt_is_told_what_was_observed_in_it(lesson, tmp_path):
+def test_each_attempt_is_told_what_was_observed_in_it(lesson, tmp_path, record_property):
     folder = copy_of_lessons(tmp_path)
     notebook = read(folder / f"{lesson}.ipynb")
     tried, givens = lay_attempts(notebook, WRONG.get(lesson, []))
@@ -186,6 +186,7 @@ def test_each_attempt_is_told_what_was_observed_in_it(lesson, tmp_path):
     for name, attempts in tried.items():
         given = json.loads(ast.literal_eval(givens[name].outputs[0]["data"]["text/plain"]))
         judge(attempts, lines(given))
+        record_property("wrong answers", sum(bool(attempt.feedback) for attempt in attempts))
         for line in lines(solution(notebook, name)) - lines(given):
             assert line not in hints(notebook), f"a hint gives the solution away: {line}"
 

@@ -9,6 +9,7 @@ AT_LEAST = 3
 
 
 @pytest.mark.prove
+@pytest.mark.proves("seeded faults")
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("fault", FAULTS, ids=str)
 def test_the_lesson_turns_red_at_its_claim(fault, tmp_path):

@@ -33,11 +33,15 @@ def test_no_second_run(run, why):
 
 ACCIDENT = """
 from pathlib import Path
+import pytest
 
+@pytest.mark.proves("claims")
 def test_green():
     assert not Path("again").exists(), "runs once only"
 
-def test_red_once(tmp_path):
+@pytest.mark.proves("seeded faults")
+def test_red_once(tmp_path, record_property):
+    record_property("wrong answers", 5)
     seen = Path("seen")
     if not seen.exists():
         seen.touch()
@@ -65,13 +69,16 @@ def test_red_once_is_green_and_red_twice_is_red(fault, workers, tmp_path):
             [sys.executable, *command], cwd=tmp_path, env=env, capture_output=True, text=True, check=False
         )
 
-    assert run("-m", "pytest", *workers).returncode == 1
+    first = run("-m", "pytest", *workers)
+    assert first.returncode == 1
+    assert "\nProven: 1 claims\n" in first.stdout
     (tmp_path / "again").touch()
     second = run(ROOT / "tests" / "rerun_failed.py")
 
     assert second.returncode == (1 if fault else 0), second.stdout
     assert ("Red once, and green alone" in second.stdout) == (not fault)
     assert "test_toy.py::test_red_once" in second.stdout
+    assert "\nProven: 1 seeded faults · 5 wrong answers\n" in second.stdout
 
 
 def test_a_run_that_is_broken_off_gets_no_second_one(tmp_path):
