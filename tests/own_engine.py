@@ -17,7 +17,7 @@ from pathlib import Path
 import docker
 import network_namespace
 import psutil
-from dockerlab import paths
+from dockerlab import folders, paths
 from dockerlab.engine import bootstrap, embedded
 
 FETCHED = embedded.places().packages
@@ -41,7 +41,8 @@ class Machine:
 
     def link_packages(self) -> None:
         """Give the cache folder the packages: linked where the file system is the same, for they are only read."""
-        self.engine.home.mkdir(parents=True, exist_ok=True)
+        for folder in (self.cache, self.engine.home):
+            folders.make(folder)
         for how in (["-al"], ["-a"]):
             command = ["cp", *how, "--no-target-directory", FETCHED, self.engine.packages]
             if subprocess.run(command, check=False, capture_output=True).returncode == 0:

@@ -20,7 +20,7 @@ import docker
 from docker.errors import APIError, NotFound
 from filelock import FileLock
 
-from . import labels, paths
+from . import folders, labels, paths
 from .buildkit_trace import is_work_of
 
 
@@ -93,7 +93,7 @@ def _ledger(client: docker.DockerClient) -> Path:
 def _open_ledger(client: docker.DockerClient) -> Iterator[set[str]]:
     """The ids in the ledger, to read and to change; no other process has it open at the same time."""
     path = _ledger(client)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    folders.cached("builds")
     with FileLock(path.with_suffix(".lock")):
         ids = set(path.read_text().split()) if path.exists() else set()
         yield ids
@@ -111,7 +111,7 @@ def alone(client: docker.DockerClient, seconds: float) -> Iterator[None]:
         TimeoutError: the others took longer.
     """
     path = _ledger(client).with_suffix(".alone.lock")
-    path.parent.mkdir(parents=True, exist_ok=True)
+    folders.cached("builds")
     with FileLock(path, timeout=seconds):
         yield
 
@@ -134,7 +134,8 @@ def begin_build(client: docker.DockerClient, instructions: Sequence[str]) -> Pat
         instructions: the instructions that are carried out, as the Dockerfile has them.
     """
     folder = _begun_builds(client)
-    folder.mkdir(parents=True, exist_ok=True)
+    folders.cached("builds")
+    folder.mkdir(exist_ok=True)
     began = {"owner": str(labels.Owner.current()), "began": time.time(), "instructions": list(instructions)}
     with tempfile.NamedTemporaryFile("w", dir=folder, suffix=".new", delete=False) as file:
         json.dump(began, file)

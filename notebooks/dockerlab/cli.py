@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,7 +13,7 @@ from rich.table import Table
 from typer.core import TyperGroup
 
 from . import clean as cleaning
-from . import engine, paths, workspace
+from . import engine, folders, paths, workspace
 from .audit import command as auditing
 from .engine import checks, embedded
 from .errors import EngineMissing, LabError
@@ -132,23 +131,19 @@ def clean(
                 say(f"Removed {line}.")
         say(f"Nothing of the lab is left on {found.describe()}.")
     if everything:
+        kept = workspace.remove_all()
+        for folder, why in kept.items():
+            say(f"Kept {folder}: {why}.")
         _remove_cache()
-        for kept in workspace.remove_all():
-            say(f"Kept {kept}: it is yours, or a lesson has it open.")
 
 
 def _remove_cache() -> None:
     """Delete what the lab put into its cache folder. The folder may be the user's own, with more in it."""
-    embedded.remove()
-    for name in ("base", "builds", "host-lists", "engine", "engine.lock"):
-        path = paths.cache() / name
-        if path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
-    with contextlib.suppress(OSError):
-        paths.cache().rmdir()
-    say(f"Nothing of the lab is left in {paths.cache()}.")
+    kept = embedded.remove() | folders.remove_cache()
+    for folder, why in kept.items():
+        say(f"Kept {folder}: {why}.")
+    if not kept:
+        say(f"Nothing of the lab is left in {paths.cache()}.")
 
 
 @engine_app.command()
@@ -177,7 +172,10 @@ def status() -> None:
 def remove() -> None:
     """Stop the embedded engine, and delete its packages and its data."""
     home = embedded.places().home
-    say(f"Removed {home}." if embedded.remove() else f"There is no embedded engine in {home}.")
+    there = home.exists()
+    if kept := embedded.remove():
+        raise LabError(f"{home} is not deleted: {kept[home]}.", "Look at what is in it, and delete it yourself.")
+    say(f"Removed {home}." if there else f"There is no embedded engine in {home}.")
 
 
 if __name__ == "__main__":

@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+from pathlib import Path
 
 import docker
 from docker.errors import APIError, DockerException
 
-from . import cell_errors, clean, engine, labels, workspace
+from . import cell_errors, clean, engine, labels, paths, workspace
 from .errors import EngineUnreachable
 from .progress import LessonRun
 
@@ -28,7 +29,13 @@ class Lab:
         settled: the beginnings of Dockerfiles that `build` need not settle again.
     """
 
-    def __init__(self, lesson: str, engine_: engine.Engine, base_image: engine.base_image.BaseImage) -> None:
+    def __init__(
+        self,
+        lesson: str,
+        engine_: engine.Engine,
+        base_image: engine.base_image.BaseImage,
+        before: Path | None = None,
+    ) -> None:
         self.lesson = lesson
         self.id = secrets.token_hex(4)
         self.engine = engine_
@@ -40,13 +47,22 @@ class Lab:
             labels.LESSON: lesson,
             labels.OWNER: str(labels.Owner.current()),
         }
-        self.workspace, self._lock = workspace.claim(lesson)
+        self.workspace, self._lock = workspace.claim(lesson, before)
         self.settled: set[str] = set()
+        try:
+            # An empty volume marks the lab as open from its first moment: others see it by its label, and keep the
+            # build cache.
+            with clean.opening(self.client):
+                self.client.volumes.create(self.name("open"), labels=self.labels)
+        except BaseException:
+            self._lock.release()  # at once: the reader runs the cell again, and gets the same folder
+            raise
         self._run = LessonRun(lesson)
-        # An empty volume marks the lab as open from its first moment: others see it by its label, and keep the build
-        # cache.
-        with clean.opening(self.client):
-            self.client.volumes.create(self.name("open"), labels=self.labels)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it holds its workspace, as it does until it is closed."""
+        return self._lock.is_locked
 
     def name(self, short: str) -> str:
         """A name for a container, network or volume that no other lab on this engine has."""
@@ -70,19 +86,21 @@ class Lab:
                 f"The engine at {self.engine.url} did not answer while the lab was cleaned up ({error}).",
                 "Start it again; the next lesson, or `dockerlab clean`, removes what this one left.",
             ) from error
+        finally:
+            self._lock.release()
         self._run.close()
-        self._lock.release()
         return Closed(self.lesson, tuple(left))
 
     def __repr__(self) -> str:
-        return "\n".join(
-            [
-                f"Lesson: {self.lesson}",
-                f"Engine: {self.engine.describe()}",
-                f"Base image: {self.base_image} ({self.base_image_origin})",
-                f"Workspace: {workspace.shown(self.workspace)}",
-            ]
-        )
+        lines = [
+            f"Lesson: {self.lesson}",
+            f"Engine: {self.engine.describe()}",
+            f"Base image: {self.base_image} ({self.base_image_origin})",
+            f"Workspace: {workspace.shown(self.workspace)}",
+        ]
+        if passed_over := workspace.passed_over(self.workspace, self.lesson):
+            lines.append(f"Left as it is: {workspace.shown(passed_over)}, for the lab did not make it here.")
+        return "\n".join(lines)
 
 
 class Closed:
@@ -98,6 +116,10 @@ class Closed:
         return f"{self.lesson} is closed. Of this lesson, nothing is left on the engine."
 
 
+_opened: dict[str, Lab] = {}
+"""The last lab of each lesson that this process opened."""
+
+
 def open_lab(lesson: str) -> Lab:
     """Open a lab for a lesson: find (or start) the engine, sweep what dead labs left, make the workspace, and go there.
 
@@ -106,7 +128,8 @@ def open_lab(lesson: str) -> Lab:
 
     The notebook's working folder becomes the workspace, as `cd` would do. What an earlier run of the lesson wrote there
     is removed, so that each run starts from the same state; the folder `your_turn` is the reader's, and is kept. Where
-    another kernel has the same lesson open, this one gets a folder of its own beside it.
+    another kernel has the same lesson open, this one gets a folder of its own beside it. Opened again by the same
+    kernel, it gets its own folder again, and the lab that was open is closed first.
 
     Args:
         lesson: the notebook's name without its suffix: ``03_exec_or_shell``.
@@ -119,11 +142,16 @@ def open_lab(lesson: str) -> Lab:
     """
     found = engine.ensure()
     with contextlib.closing(found.client()) as client:
+        before = _opened.get(lesson)
+        if before and before.is_open:
+            with contextlib.suppress(EngineUnreachable):  # it was on an engine that is gone, and its objects with it
+                before.close()
         clean.sweep(client)
         base = engine.base_image.ensure(client)
-    lab = Lab(lesson, found, base)
+    lab = _opened[lesson] = Lab(lesson, found, base, before and before.workspace)
     cell_errors.watch(found)
     _ask_this_machine_directly()
+    paths.fix()
     os.chdir(lab.workspace)
     return lab
 

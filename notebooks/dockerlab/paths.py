@@ -30,3 +30,10 @@ def workspaces() -> Path:
     if own := os.environ.get("DOCKERLAB_WORKSPACE"):
         return Path(own).expanduser().resolve()
     return NOTEBOOKS / "workspace"
+
+
+def fix() -> None:
+    """Make the folders that the environment names the same from any working folder: opening a lab changes it."""
+    for name in ("DOCKERLAB_CACHE", "DOCKERLAB_WORKSPACE"):
+        if own := os.environ.get(name):
+            os.environ[name] = str(Path(own).expanduser().resolve())

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from . import paths
+from . import folders, paths
 
 
 def _mark(lesson: str) -> Path:
@@ -44,8 +44,14 @@ class LessonRun:
             claims = _claims(paths.NOTEBOOKS / f"{self.lesson}.ipynb")
             if claims and all(self._passed & claim for claim in claims):
                 mark = _mark(self.lesson)
-                mark.parent.mkdir(exist_ok=True)
-                mark.touch()
+                if folders.make(mark.parent) or _is_of_an_earlier_version(mark.parent):
+                    mark.open("a").close()  # what is there already stays as it is
+
+
+def _is_of_an_earlier_version(folder: Path) -> bool:
+    """Whether a folder without a mark has marks of lessons in it, and nothing else."""
+    found = [] if folder.is_symlink() else [*folder.iterdir()]
+    return bool(found) and all(path.match("[0-9][0-9]_*") and not path.lstat().st_size for path in found)
 
 
 def _claims(notebook: Path) -> list[set[str]]:

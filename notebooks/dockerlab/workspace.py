@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from . import paths
+from . import folders, paths
 from .errors import WorkspaceUnwritable
 
 EXERCISE = "your_turn"
@@ -22,32 +23,60 @@ _READERS = re.compile(rf"{EXERCISE}(_\d+)?")
 _LOCK = ".lock"
 
 
-def claim(lesson: str) -> tuple[Path, FileLock]:
+def claim(lesson: str, before: Path | None = None) -> tuple[Path, FileLock]:
     """The first free folder for the lesson, emptied but for the reader's own, with the lock that keeps it ours.
 
     The operating system frees the lock when the process ends, however it ends. Where another kernel has the lesson
-    open, this one gets a folder beside it: ``03_exec_or_shell-2``.
+    open, or where a folder of that name is not the laboratory's, this one gets a folder beside it:
+    ``03_exec_or_shell-2``.
+
+    Args:
+        lesson: its name.
+        before: the folder that this process had for the lesson before: the first choice.
 
     Raises:
         WorkspaceUnwritable: no such folder can be made.
     """
     root = paths.workspaces()
-    for suffix in ("", *(f"-{number}" for number in range(2, 1000))):
-        folder = root / f"{lesson}{suffix}"
+    usual = [root / f"{lesson}{suffix}" for suffix in ("", *(f"-{number}" for number in range(2, 1000)))]
+    for folder in [before, *usual] if before and before.parent == root else usual:
+        lock = FileLock(folder / _LOCK, blocking=False)
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(folder / _LOCK, blocking=False)
+            root.parent.mkdir(parents=True, exist_ok=True)
+            folders.make(root)
+            is_new = not folder.exists()
+            if not folders.make(folder):
+                continue
             lock.acquire()
-            _empty(folder, _readers(folder))
+            folders.empty(folder, _stays(_readers(folder)))
+            if is_new:
+                _bring_attempts(usual[0], folder)
         except Timeout:
             continue
         except OSError as error:
+            lock.release()
             raise WorkspaceUnwritable(
-                f"The lesson's folder {folder} cannot be written ({error.strerror}).",
+                f"The lesson's folder {folder} cannot be emptied or written ({error.strerror or error}).",
                 "Set DOCKERLAB_WORKSPACE to a folder that you may write in, and restart the kernel.",
             ) from error
         return folder, lock
     raise WorkspaceUnwritable(f"{root} holds 999 open workspaces of {lesson}.", "Shut down the kernels that hold them.")
+
+
+def passed_over(folder: Path, lesson: str) -> Path | None:
+    """The folder with the lesson's name, where the lesson's workspace is another because that one is not ours."""
+    named = folder.with_name(lesson)
+    return None if folder == named or folders.is_ours(named) else named
+
+
+def _bring_attempts(earlier: Path, folder: Path) -> None:
+    """Copy the reader's attempts from a workspace that is not ours now: it is of an earlier version, or was moved."""
+    if folders.is_ours(earlier) or earlier.is_symlink() or not (earlier / _LOCK).is_file():
+        return
+    for item in _readers(earlier):
+        if _given(item).is_file() and not item.is_symlink() and is_attempted(item):
+            shutil.copytree(item, folder / item.name, symlinks=True)
+            shutil.copyfile(_given(item), _given(folder / item.name))
 
 
 def lay_out(folder: Path, given: Mapping[str, str]) -> Path:
@@ -56,18 +85,23 @@ def lay_out(folder: Path, given: Mapping[str, str]) -> Path:
     Args:
         folder: the reader's folder in a workspace: `your_turn`, `your_turn_2`, ...
         given: the text of each file, by its path in the folder.
+
+    Raises:
+        WorkspaceUnwritable: something else than a folder has that name.
     """
     if not _READERS.fullmatch(folder.name):
         raise ValueError(f"{folder.name!r} would not be kept: a reader's folder is {EXERCISE}, {EXERCISE}_2, ...")
-    if folder.exists() and not is_attempted(folder):
+    if os.path.lexists(folder) and not is_attempted(folder):
         shutil.rmtree(folder)  # nobody has touched it, and what is given may have changed since
-    if not folder.exists():
+    if not os.path.lexists(folder):
         for name, text in given.items():
             path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(text.encode())
         digests = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in given.items()}
         _given(folder).write_text(json.dumps(digests))
+    if not folder.is_dir():
+        raise WorkspaceUnwritable(f"{folder} is not a folder.", "Move it to another place, and run the cell again.")
     return folder
 
 
@@ -77,36 +111,61 @@ def is_attempted(folder: Path) -> bool:
     Args:
         folder: the reader's folder, as `lay_out` returned it.
     """
-    given = _given(folder)
-    if not folder.exists():
+    if not os.path.lexists(folder):
         return False
-    if not given.exists():
-        return True  # nobody knows what was given: treat all of it as the reader's
-    now = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in _files(folder)}
-    return now != json.loads(given.read_text())
+    try:
+        given = json.loads(_given(folder).read_text())
+        return folder.is_symlink() or given != {name: _digest(folder / name) for name in _files(folder)}
+    except (OSError, ValueError):
+        return True  # nobody knows what was given, or what is there: treat all of it as the reader's
 
 
-def remove_all() -> list[Path]:
-    """Remove the workspaces that nobody has open, but for exercises that the reader has attempted: return those."""
-    kept = []
+def remove_all() -> dict[Path, str]:
+    """Remove the workspaces that nobody has open, but for exercises that the reader has attempted.
+
+    Return what is kept, and why.
+    """
     root = paths.workspaces()
-    for folder in sorted(root.iterdir()) if root.exists() else []:
-        lock = FileLock(folder / _LOCK, blocking=False)
-        try:
-            lock.acquire()
-        except (Timeout, OSError):
-            kept.append(folder)
-            continue
-        with lock:
-            attempted = [item for item in _readers(folder) if is_attempted(item)]
-            if attempted:
-                _empty(folder, attempted)
-                kept += attempted
-            else:
-                shutil.rmtree(folder)
-    if root.exists() and not any(root.iterdir()):
-        root.rmdir()
+    if not root.is_dir():
+        return {}
+    kept: dict[Path, str] = {}
+    foreign = []
+    try:
+        names = folders.others(root)
+    except OSError as error:
+        return {root: error.strerror or str(error)}
+    for name in names:
+        if folders.is_ours(root / name):
+            kept |= remove(root / name)
+        else:
+            foreign.append(name)
+    if foreign:
+        kept[root] = folders.holds(foreign)
+    elif not folders.is_ours(root):
+        kept[root] = folders.NO_MARK
+    elif not kept:
+        folders.remove(root)
     return kept
+
+
+def remove(folder: Path) -> dict[Path, str]:
+    """Remove a workspace that nobody has open, but for exercises that the reader has attempted.
+
+    Return what is kept, and why.
+    """
+    if not folders.is_ours(folder):
+        return {folder: folders.NO_MARK}
+    try:
+        with FileLock(folder / _LOCK, blocking=False):
+            attempted = [item for item in _readers(folder) if is_attempted(item)]
+            folders.empty(folder, _stays(attempted))
+            if not attempted:
+                folders.remove(folder)
+    except Timeout:
+        return {folder: "a lesson has it open"}
+    except OSError as error:
+        return {folder: error.strerror or str(error)}
+    return dict.fromkeys(attempted, "you have changed it")
 
 
 def shown(path: Path) -> str:
@@ -120,24 +179,24 @@ def _given(folder: Path) -> Path:
 
 
 def _readers(workspace: Path) -> list[Path]:
-    return sorted(item for item in workspace.iterdir() if item.is_dir() and _READERS.fullmatch(item.name))
+    """All that has the name of a reader's folder, whatever the reader has made of it."""
+    return sorted(item for item in workspace.iterdir() if _READERS.fullmatch(item.name))
 
 
-def _empty(workspace: Path, kept: Iterable[Path]) -> None:
-    """Remove all from a workspace but these folders of the reader's, and what belongs to them."""
-    stays = {_LOCK, *(path.name for folder in kept for path in (folder, _given(folder)))}
-    for item in workspace.iterdir():
-        if item.name in stays:
-            continue
-        if item.is_dir() and not item.is_symlink():
-            shutil.rmtree(item)
-        else:
-            item.unlink()
+def _stays(kept: Iterable[Path]) -> Callable[[str], bool]:
+    """Whether a name in a workspace stays when these of the reader's folders do, and what belongs to them."""
+    return {_LOCK, *(path.name for folder in kept for path in (folder, _given(folder)))}.__contains__
 
 
 def _files(folder: Path) -> Iterator[str]:
-    """The reader's files: what Python and Jupyter leave beside them does not count."""
+    """The reader's files, links and empty folders: what Python and Jupyter leave beside them does not count."""
     for path in folder.rglob("*"):
         relative = path.relative_to(folder)
-        if path.is_file() and not {"__pycache__", ".ipynb_checkpoints"} & set(relative.parts):
+        is_folder = path.is_dir() and not path.is_symlink()
+        if not {"__pycache__", ".ipynb_checkpoints"} & set(relative.parts) and not (is_folder and any(path.iterdir())):
             yield relative.as_posix()
+
+
+def _digest(path: Path) -> str:
+    """What tells a file from the one that was given; "" for a link and a folder, which never are given."""
+    return "" if path.is_symlink() or not path.is_file() else hashlib.sha256(path.read_bytes()).hexdigest()

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 from dockerlab import cli, engine
-from dockerlab.engine import checks, embedded
+from dockerlab.engine import checks
 from dockerlab.errors import EngineMissing, LabError
 from typer.testing import CliRunner
 
@@ -52,18 +52,6 @@ def test_nothing_to_clean(run, missing):
     result = run("clean")
     assert result.exit_code == 0
     assert "No engine runs here" in result.stdout
-
-
-def test_cleaning_everything_leaves_what_is_not_ours(run, missing, tmp_path, monkeypatch):
-    monkeypatch.setattr(embedded, "remove", lambda: False)
-    cache = tmp_path / "cache"
-    for name in ("base", "builds", "letters"):
-        (cache / name).mkdir(parents=True)
-    assert run("clean", "--everything").exit_code == 0
-    assert [path.name for path in cache.iterdir()] == ["letters"]
-    (cache / "letters").rmdir()
-    assert run("clean", "--everything").exit_code == 0
-    assert not cache.exists()
 
 
 def test_the_index_is_asked_through_the_client_that_installs(monkeypatch, tmp_path):

@@ -79,9 +79,20 @@ def test_it_stays_when_the_lesson_is_opened_again_and_goes_with_the_workspaces(s
     finish(shell, ["setup", "a", "b"])
     finish(shell, [])
     assert progress().done["01_first"]
-    assert workspace.remove_all() == []
+    assert workspace.remove_all() == {}
     assert not progress().done["01_first"]
     assert not (lessons / "work").exists()
+
+
+@pytest.mark.parametrize("there", [[], ["mine"], ["01_first", "mine"], ["01_first"]])
+def test_a_folder_of_the_readers_gets_no_mark_and_one_of_an_earlier_version_does(shell, lessons, there):
+    done = lessons / "work" / ".done"
+    done.mkdir(parents=True)
+    for name in there:
+        (done / name).touch()
+    finish(shell, ["a"], "02_second")
+    marked = ["02_second"] if there == ["01_first"] else []
+    assert sorted(path.name for path in done.iterdir()) == [*there, *marked]
 
 
 def test_two_kernels_may_end_the_same_lesson(shell):

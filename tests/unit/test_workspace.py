@@ -1,8 +1,10 @@
 """A lesson starts from an empty folder each time, and never loses what the reader wrote."""
 
 import os
+import shutil
 
 import pytest
+from audits import contents
 from dockerlab import workspace
 from dockerlab.errors import WorkspaceUnwritable
 
@@ -80,7 +82,7 @@ def test_removing_all_keeps_an_attempt_and_says_where(root):
         lock.release()
     (root / "attempted" / "your_turn" / "Dockerfile").write_text("FROM mine\n")
 
-    assert workspace.remove_all() == [root / "attempted" / "your_turn"]
+    assert workspace.remove_all() == {root / "attempted" / "your_turn": "you have changed it"}
     assert not (root / "untouched").exists()
     assert not (root / "attempted" / "project").exists()
     assert (root / "attempted" / "your_turn" / "Dockerfile").read_text() == "FROM mine\n"
@@ -89,7 +91,7 @@ def test_removing_all_keeps_an_attempt_and_says_where(root):
 def test_removing_all_leaves_an_open_lesson_alone(root):
     folder, lock = workspace.claim("open")
     (folder / "project").mkdir()
-    assert workspace.remove_all() == [folder]
+    assert workspace.remove_all() == {folder: "a lesson has it open"}
     assert (folder / "project").exists()
     lock.release()
 
@@ -97,8 +99,49 @@ def test_removing_all_leaves_an_open_lesson_alone(root):
 def test_removing_all_leaves_no_empty_folder(root):
     _, lock = workspace.claim("01")
     lock.release()
-    assert workspace.remove_all() == []
+    assert workspace.remove_all() == {}
     assert not root.exists()
+
+
+CHANGES = ["a link", "an empty folder", "all a link", "all a file", "a broken note", "a link to the same", "a pipe"]
+
+
+@pytest.mark.parametrize("act", CHANGES)
+def test_whatever_the_reader_makes_of_an_exercise_is_kept(root, tmp_path, act):
+    folder, lock = workspace.claim("01")
+    exercise = workspace.lay_out(folder / "your_turn", GIVEN)
+    assert not workspace.is_attempted(exercise)
+    match act:
+        case "a link":
+            (exercise / "link").symlink_to(tmp_path / "nowhere")
+        case "an empty folder":
+            (exercise / "folder").mkdir()
+        case "all a link":
+            exercise.rename(tmp_path / "mine")
+            exercise.symlink_to(tmp_path / "mine")
+        case "all a file":
+            shutil.rmtree(exercise)
+            exercise.write_text("mine")
+        case "a broken note":
+            (folder / ".given.json").write_text("{")
+        case "a link to the same":
+            (exercise / "Dockerfile").rename(tmp_path / "mine")
+            (exercise / "Dockerfile").symlink_to(tmp_path / "mine")
+        case "a pipe":
+            os.mkfifo(exercise / "pipe")
+    before = contents(tmp_path)
+    lock.release()
+    assert workspace.remove_all() == {exercise: "you have changed it"}
+    _, lock = workspace.claim("01")
+    if act == "all a file":
+        with pytest.raises(WorkspaceUnwritable, match="is not a folder"):
+            workspace.lay_out(exercise, {"new": "1"})
+    else:
+        workspace.lay_out(exercise, {"new": "1"})
+    lock.release()
+    assert {name: contents(tmp_path).get(name) for name in before if "your_turn" in name} == {
+        name: what for name, what in before.items() if "your_turn" in name
+    }
 
 
 def test_a_second_exercise_has_a_folder_of_its_own():
@@ -134,7 +177,7 @@ def test_removing_all_keeps_of_two_exercises_the_attempted_one(root):
     (folder / "your_turn_2" / "Dockerfile").write_text("FROM mine\n")
     lock.release()
 
-    assert workspace.remove_all() == [folder / "your_turn_2"]
+    assert workspace.remove_all() == {folder / "your_turn_2": "you have changed it"}
     assert not (folder / "your_turn").exists()
 
     again, lock = workspace.claim("01")

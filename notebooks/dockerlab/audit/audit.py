@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from importlib.metadata import version
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from docker.errors import APIError, DockerException
 
-from .. import build_context, engine
+from .. import build_context, engine, workspace
 from .. import clean as cleaning
 from .. import dockerfile as dockerfiles
 from ..build import build
@@ -122,7 +121,7 @@ def audit_lab(report: Report) -> Iterator[Lab]:
             with contextlib.suppress(APIError, DockerException, OSError):
                 cleaning.prune_large_contexts(lab.client, LARGE_CONTEXT_BYTES)
         finally:
-            shutil.rmtree(lab.workspace, ignore_errors=True)
+            workspace.remove(lab.workspace)
 
 
 class _Audit:

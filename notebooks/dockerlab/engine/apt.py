@@ -10,13 +10,13 @@ import os
 import re
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from urllib.parse import quote
 
-from .. import paths
 from ..errors import LabError
 
 # Without the release files: a machine whose lists were never fetched knows its mirror all the same.
@@ -262,9 +262,13 @@ def install_on_host(packages: Iterable[str], repository: Path | None = None) -> 
     Raises:
         LabError: apt says no.
     """
-    folder = paths.cache() / "host-lists"
+    with tempfile.TemporaryDirectory(prefix="dockerlab-lists-") as folder:
+        _install(packages, Path(folder), repository)
+
+
+def _install(packages: Iterable[str], folder: Path, repository: Path | None) -> None:
     lists = folder / "lists"
-    (lists / "partial").mkdir(parents=True, exist_ok=True)
+    (lists / "partial").mkdir(parents=True)
     ours = ["-o", f"Dir::State::Lists={lists}", "-o", "APT::Sandbox::User=root", "-o", "DPkg::Lock::Timeout=120"]
     if repository:
         sources = folder / "sources.list"  # not among the lists: apt removes there what is none
@@ -274,7 +278,6 @@ def install_on_host(packages: Iterable[str], repository: Path | None = None) -> 
     environ = environment({"DEBIAN_FRONTEND": "noninteractive"})
     run(["apt-get", "update", "-q", *ours], environ=environ)
     run(["apt-get", "install", "-q", "-y", "--no-install-recommends", *packages, *ours], environ=environ)
-    shutil.rmtree(folder)
 
 
 def environment(more: Mapping[str, str] = MappingProxyType({})) -> dict[str, str]:

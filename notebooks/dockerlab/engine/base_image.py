@@ -22,8 +22,8 @@ from docker.errors import APIError, BuildError, DockerException, ImageNotFound
 from filelock import FileLock
 from requests.exceptions import RequestException
 
+from .. import folders, labels, paths
 from .. import kit as kits
-from .. import labels, paths
 from ..errors import BaseImageMissing, EngineUnreachable, LabError
 from . import bootstrap, certificates
 
@@ -71,9 +71,7 @@ def ensure(client: docker.DockerClient, report: Report = print) -> BaseImage:
     try:
         if tag := present(client):
             return BaseImage(tag, "present")
-        folder = paths.cache() / "base"
-        folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / "lock"):
+        with FileLock(folders.cached("base") / "lock"):
             if tag := present(client):
                 return BaseImage(tag, "present")
             image = _obtain(client, report)
@@ -330,5 +328,5 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
+    folders.cached(path.parent.name)
     path.write_text(json.dumps(content, indent=1))

@@ -17,7 +17,7 @@ from pathlib import Path
 import docker
 import zstandard
 
-from .. import labels, paths
+from .. import folders, labels, paths
 from ..errors import BaseImageMissing, LabError
 from . import apt, certificates
 
@@ -85,7 +85,7 @@ def bootstrap(client: docker.DockerClient, report: Report = print) -> str:
         tag = f"{labels.BASE_REPOSITORY}:{source.codename}"
         trusted = certificates.of_this_machine()
         archive = paths.cache() / "base" / f"{source.codename}-{platform.machine()}-{_recipe(source, trusted)}.tar.zst"
-        archive.parent.mkdir(parents=True, exist_ok=True)
+        folders.cached("base")
         if archive.exists():
             report(f"Base image: {tag} is imported from {archive}.")
             _import(client, tag, unpacked(archive), trusted)
@@ -132,7 +132,7 @@ def _ensure_mmdebstrap(report: Report) -> None:
 
 def _make(source: apt.Source, trusted: tuple[str, ...], archive: Path) -> Iterator[bytes]:
     """The file system as a tar stream, while it is packed; a compressed copy is kept as `archive` once it is whole."""
-    for left in archive.parent.glob("work-*"):  # of one that was killed; we hold the lock
+    for left in archive.parent.glob("work-*") if folders.is_ours(archive.parent) else ():  # of one that was killed
         shutil.rmtree(left, ignore_errors=True)
     with tempfile.TemporaryDirectory(dir=archive.parent, prefix="work-") as folder:
         work = Path(folder)

@@ -22,8 +22,8 @@ import docker
 import psutil
 from filelock import FileLock
 
+from .. import folders, paths
 from .. import kit as kits
-from .. import paths
 from ..errors import EngineMissing, EngineUnreachable, LabError
 from . import apt, network, sources
 from .sources import Endpoint
@@ -54,6 +54,10 @@ class Places:
     """Where the embedded engine keeps what: all under one folder, but for sockets whose path would be too long."""
 
     home: Path
+
+    @property
+    def lock(self) -> Path:
+        return self.home.with_name(folders.ENGINE_LOCK)
 
     @property
     def packages(self) -> Path:
@@ -110,9 +114,9 @@ def _locked() -> Iterator[Places]:
     """
     here = places()
     try:
-        here.home.parent.mkdir(parents=True, exist_ok=True)
+        folders.cache()
         # Beside the folder and not in it, so that `remove` can delete the folder while it holds the lock.
-        with FileLock(here.home.with_suffix(".lock")):
+        with FileLock(here.lock):
             yield here
     except OSError as error:
         raise LabError(
@@ -198,8 +202,8 @@ def _fetch(here: Places, report: Report) -> None:
         do += " Docker Engine with your distribution's packages, and start it."
         raise EngineMissing(f"No Docker engine was found, and the lab cannot fetch one. {error.seen}", do) from error
     packages = PACKAGES[source.family]
-    here.home.mkdir(parents=True, exist_ok=True)
-    for left in here.home.glob("fetch-*"):  # of one that was killed; we hold the lock
+    folders.cached("engine")
+    for left in here.home.glob("fetch-*") if folders.is_ours(here.home) else ():  # of one that was killed
         shutil.rmtree(left, ignore_errors=True)
     # All is done in a folder beside its place, and renamed: what is at its place is whole.
     with tempfile.TemporaryDirectory(dir=here.home, prefix="fetch-") as folder:
@@ -220,7 +224,7 @@ def _take(here: Places, kit: kits.Kit, report: Report) -> None:
     """The packages of a kit, in place of those of the mirror."""
     kit.check()
     report(f"No Docker engine was found. The lab unpacks the one in the kit {kit.folder} into {here.home}.")
-    here.home.mkdir(parents=True, exist_ok=True)
+    folders.cached("engine")
     with tempfile.TemporaryDirectory(dir=here.home, prefix="fetch-") as folder:
         _unpack(here, kit.engine_debs, Path(folder) / "packages")
 
@@ -233,7 +237,8 @@ def _unpack(here: Places, debs: list[Path], into: Path) -> None:
             job.result()
     _give_cli_plugins(here, into)
     (into / ".complete").write_text("".join(f"{name}\n" for name in sorted(deb.name for deb in debs)))
-    shutil.rmtree(here.packages, ignore_errors=True)
+    if folders.is_ours(here.home):
+        shutil.rmtree(here.packages, ignore_errors=True)
     into.rename(here.packages)
 
 
@@ -331,6 +336,8 @@ def _command(here: Places, driver: str | None) -> list[str]:
 
 def _launch(here: Places, driver: str | None = None) -> str:
     """Start the daemon and wait until it answers. Return its storage driver."""
+    if not here.run.is_relative_to(here.home):
+        folders.make(here.run)
     for folder in (here.data, here.exec_root):
         folder.mkdir(parents=True, exist_ok=True)
     here.pid_file.unlink(missing_ok=True)
@@ -395,10 +402,11 @@ def _end_daemon(here: Places) -> bool:
     # Only now: a daemon that is stopped ends these itself. Nobody waits for them any more, and shims heed SIGKILL only.
     orphans = _orphans(here)
     _end(orphans, seconds=0)
-    _unmount_below(here.data, itself=_is_mounted_on_itself(here.data))
-    _unmount_below(here.run)
-    for file in (here.pid_file, here.socket):
-        file.unlink(missing_ok=True)
+    if not here.home.is_dir() or folders.is_ours(here.home) or not folders.foreign_to(here.home):
+        _unmount_below(here.data, itself=_is_mounted_on_itself(here.data))
+        _unmount_below(here.run)
+        for file in (here.pid_file, here.socket):
+            file.unlink(missing_ok=True)
     return bool(ended + orphans)
 
 
@@ -430,27 +438,18 @@ def _alive(processes: list[psutil.Process], seconds: float) -> list[psutil.Proce
         time.sleep(0.02)
 
 
-def remove() -> bool:
-    """Stop the embedded engine, and delete its packages and all its data. Return whether there was anything to delete.
-
-    Raises:
-        LabError: something below its folder is in use and could not be deleted.
-    """
+def remove() -> dict[Path, str]:
+    """Stop the embedded engine, and delete its packages and all its data. Return what is kept of it, and why."""
     with _locked() as here:
         _end_daemon(here)
-        there = here.home.exists() or here.run.exists()
         if not _other_daemon(here):
             network.restore(here.network)
-        for folder in (here.run, here.home):
-            _unmount_below(folder)
-            try:
-                shutil.rmtree(folder)
-            except FileNotFoundError:
-                pass
-            except OSError as error:
-                do = "End what uses it, and try again."
-                raise LabError(f"{folder} could not be deleted ({error}).", do) from error
-        return there
+        if folders.is_ours(here.run):  # elsewhere than in its home
+            _unmount_below(here.run)
+            folders.remove(here.run)
+        if folders.is_ours(here.home):
+            _unmount_below(here.home)
+        return folders.remove_cached("engine")
 
 
 def _unmount_below(folder: Path, *, itself: bool = True) -> None:

@@ -1,0 +1,193 @@
+"""The folders that the laboratory makes, each with a mark of its own: no other folder is ever emptied or removed.
+
+The mark is a file that names the place of its folder. So a folder that was copied or moved away with its mark, or that
+a link leads to, is not the laboratory's.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import stat
+from collections.abc import Callable
+from fnmatch import fnmatch
+from pathlib import Path
+
+import psutil
+
+from . import paths
+from .errors import LabError
+
+MARK = ".dockerlab"
+
+_TEXT = b"dockerlab made this folder, and may empty and remove it. Where it was made:\n"
+
+CACHED = {
+    "base": ("lock", "*.json", "*.tar.zst", "work-*"),
+    "builds": ("*.txt", "*.lock", "*.begun"),
+    "engine": ("packages", "data", "run", "engine.log", "network.json", "daemon.json", "fetch-*"),
+}
+"""The folders in the cache folder, and the names of all that the laboratory keeps in each."""
+
+ENGINE_LOCK = ".dockerlab-engine.lock"
+"""The lock of the engine's folder, beside that folder."""
+
+NO_MARK = "it has no mark of the lab's: you made it, or an earlier version of the lab did"
+
+
+def make(folder: Path) -> bool:
+    """Make a folder where there is none, and mark it. Return whether it is ours: one without a mark is not.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    try:
+        folder.mkdir()
+    except FileExistsError:
+        return is_ours(folder)
+    try:
+        (folder / MARK).write_bytes(_TEXT + _place(folder))
+    except OSError:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    return True
+
+
+def is_ours(folder: Path) -> bool:
+    """Whether we made this folder, in this place: it carries our mark, and is neither a link nor a mount."""
+    try:
+        if not stat.S_ISDIR(folder.lstat().st_mode) or not stat.S_ISREG((folder / MARK).lstat().st_mode):
+            return False
+        return not os.path.ismount(folder) and (folder / MARK).read_bytes().endswith(b"\n" + _place(folder))
+    except OSError:
+        return False
+
+
+def _place(folder: Path) -> bytes:
+    """A folder as the lessons find it: whoever moves the whole laboratory moves its workspaces with it."""
+    place = folder.parent.resolve() / folder.name
+    below = place.is_relative_to(paths.NOTEBOOKS)
+    return os.fsencode(place.relative_to(paths.NOTEBOOKS) if below else place) + b"\n"
+
+
+def empty(folder: Path, stays: Callable[[str], bool] = lambda name: False) -> None:
+    """Remove what is in a folder of ours. Links are removed, and never what they lead to.
+
+    Args:
+        folder: the folder. Its mark stays.
+        stays: whether a name in it is to stay.
+
+    Raises:
+        OSError: it is not ours, something in it cannot be removed, or another file system is mounted in it: then
+            nothing is removed.
+    """
+    if not is_ours(folder):
+        raise PermissionError(errno.EPERM, NO_MARK, str(folder))
+    items = [item for item in folder.iterdir() if item.name != MARK and not stays(item.name)]
+    mounts = [Path(part.mountpoint) for part in psutil.disk_partitions(all=True)] if items else []
+    for item in items:
+        place = item.parent.resolve() / item.name
+        if mounted := next((mount for mount in mounts if mount.is_relative_to(place)), None):
+            raise OSError(errno.EBUSY, f"a file system is mounted at {mounted}", str(item))
+    for item in items:
+        if item.is_dir() and not item.is_symlink():
+            shutil.rmtree(item)
+        else:
+            item.unlink()
+
+
+def remove(folder: Path) -> None:
+    """Remove a folder of ours, and all that is in it; its mark goes last.
+
+    Raises:
+        OSError: as `empty` does.
+    """
+    empty(folder)
+    (folder / MARK).unlink()
+    folder.rmdir()
+
+
+def others(folder: Path) -> list[str]:
+    """The names of what is in a folder, but for its mark."""
+    return sorted(item.name for item in folder.iterdir() if item.name != MARK)
+
+
+def holds(names: list[str]) -> str:
+    """Why a folder is kept that holds these, which are not ours."""
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return f"it holds what the lab did not make: {', '.join(names[:3])}{more}"
+
+
+# --- the cache folder -------------------------------------------------------------------------------------------------
+
+
+def cache() -> Path:
+    """The cache folder, made where it is missing. One that is there already is used, and never removed.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    folder = paths.cache()
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    make(folder)
+    return folder
+
+
+def cached(name: str) -> Path:
+    """One of the folders in the cache folder, made where it is missing.
+
+    One without a mark is used where an earlier version of the laboratory may have made it, and nothing in it is
+    removed.
+
+    Raises:
+        OSError: it cannot be made.
+        LabError: it holds what is not the laboratory's.
+    """
+    folder = cache() / name
+    if not make(folder) and (foreign := foreign_to(folder)):
+        raise LabError(
+            f"The folder {folder} is not used, for {holds(foreign)}.",
+            "Set DOCKERLAB_CACHE to a folder that has no folders base, builds and engine of your own.",
+        )
+    return folder
+
+
+def foreign_to(folder: Path) -> list[str]:
+    """The names of what is in one of the folders in the cache folder, and is not the laboratory's."""
+    return [name for name in others(folder) if not any(fnmatch(name, known) for known in CACHED[folder.name])]
+
+
+def remove_cached(name: str) -> dict[Path, str]:
+    """Remove one of the folders in the cache folder. Return what is kept, and why."""
+    folder = paths.cache() / name
+    if not os.path.lexists(folder):
+        return {}
+    if not is_ours(folder):
+        return {folder: NO_MARK}
+    try:
+        foreign = foreign_to(folder)
+        empty(folder, foreign.__contains__)
+        if foreign:
+            return {folder: holds(foreign)}
+        remove(folder)
+    except OSError as error:
+        return {folder: f"it could not be deleted ({error})"}
+    return {}
+
+
+def remove_cache() -> dict[Path, str]:
+    """Remove what is left of the cache folder without the engine. Return what is kept, and why."""
+    folder = paths.cache()
+    if not folder.is_dir():
+        return {}
+    kept = remove_cached("base") | remove_cached("builds")
+    (folder / ENGINE_LOCK).unlink(missing_ok=True)
+    foreign = [name for name in others(folder) if name not in CACHED]
+    if foreign:
+        kept[folder] = holds(foreign)
+    elif not is_ours(folder):
+        kept[folder] = NO_MARK
+    elif not others(folder):
+        remove(folder)
+    return kept
