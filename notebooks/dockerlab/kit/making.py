@@ -112,6 +112,7 @@ def make(
     try:
         about = _fill(work, client, report, [OWN_PYTHON, *(one for one in pythons if one != OWN_PYTHON)])
         work.chmod(0o755)
+        _refuse_other(folder)  # it took minutes: somebody may have put something there
         if folder.exists():
             shutil.rmtree(folder)
         work.rename(folder)
@@ -129,8 +130,14 @@ def make(
 
 
 def _refuse_other(folder: Path) -> None:
-    if folder.exists() and any(folder.iterdir()) and not (folder / portable.ABOUT).exists():
-        raise LabError(f"{folder} holds something that is no kit.", "Name another folder, or remove that one.")
+    """Refuse a folder that holds anything but the files of a kit, as its checksums name them."""
+    known = {portable.SUMS}
+    with contextlib.suppress(OSError, ValueError, portable.Refused):
+        known |= portable.parse((folder / portable.SUMS).read_text()).keys()
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if name not in known and (path.is_symlink() or not path.is_dir()):
+            raise LabError(f"{folder} holds {name}, which is of no kit.", "Name another folder, or remove that one.")
 
 
 def _fill(work: Path, client: docker.DockerClient, report: Report, pythons: list[str]) -> dict[str, Any]:
