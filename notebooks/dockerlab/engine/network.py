@@ -7,7 +7,6 @@ drops what others forward. None of that goes when the daemon stops.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import re
@@ -96,6 +95,8 @@ def restore(file: Path) -> None:
 
 def uplink_mtu() -> int:
     """The largest packet, in bytes, that the machine's default route takes; 1500 where there is no such route."""
+    import fcntl  # on Unix only, and the package can be imported elsewhere
+
     with contextlib.suppress(OSError, ValueError):
         for line in Path("/proc/net/route").read_text().splitlines()[1:]:
             interface, destination, *_ = line.split()
@@ -126,6 +127,8 @@ def _iptables(program: str, table: str, *arguments: str) -> str:
 
 def _delete_bridge(bridge: str) -> None:
     """Take a bridge down and delete it; `ip` need not be installed for that."""
+    import fcntl  # on Unix only, and the package can be imported elsewhere
+
     name = bridge.encode()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control, contextlib.suppress(OSError):
         answer = fcntl.ioctl(control, _GET_FLAGS, struct.pack("16sH14x", name, 0))
