@@ -113,7 +113,7 @@ def index_problem() -> str:
         command = [sys.executable, "-m", "pip", "index", "versions", "pip", "--retries=0", "--timeout=5"]
     else:
         return "not asked: neither uv nor pip is here"
-    environment = {**os.environ, "UV_HTTP_RETRIES": "0", "UV_HTTP_TIMEOUT": "5"}
+    environment = {**certificates.UV, **os.environ, "UV_HTTP_RETRIES": "0", "UV_HTTP_TIMEOUT": "5"}
     try:
         subprocess.run(
             command, input="pip\n", env=environment, capture_output=True, text=True, timeout=CLI_SECONDS, check=True
@@ -121,8 +121,9 @@ def index_problem() -> str:
     except subprocess.TimeoutExpired:
         return f"not reachable (no answer in {CLI_SECONDS} s)"
     except subprocess.CalledProcessError as error:
-        reason = (error.stderr.strip().splitlines() or ["no reason given"])[-1]
-        return f"not reachable ({reason.strip().removeprefix('cause: ')})"
+        lines = [line.strip() for line in error.stderr.splitlines() if line.strip() and not line.startswith("hint:")]
+        reason = lines[-1] if lines else "no reason given"
+        return f"not reachable ({reason.removeprefix('cause: ')})"
     return ""
 
 

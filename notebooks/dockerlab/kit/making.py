@@ -25,7 +25,7 @@ import zstandard
 from packaging.requirements import Requirement
 
 from .. import labels, paths
-from ..engine import apt, base_image, embedded
+from ..engine import apt, base_image, certificates, embedded
 from ..errors import LabError
 from . import needs, portable, readme, use
 
@@ -350,7 +350,8 @@ def _pip(folder: Path, environ: dict[str, str]) -> list[str]:
         return [sys.executable, "-m", "pip"]
     beside = Path(sys.executable).with_name("uv")
     if uv := str(beside) if beside.exists() else shutil.which("uv"):
-        apt.run([uv, "pip", "install", "--quiet", "--python", sys.executable, "--target", str(folder / "pip"), "pip"])
+        install = [uv, "pip", "install", "--quiet", "--python", sys.executable, "--target", str(folder / "pip"), "pip"]
+        apt.run(install, environ={**certificates.UV, **environ})
         environ["PYTHONPATH"] = str(folder / "pip")
         return [sys.executable, "-m", "pip"]
     return [str(Path(sys.base_prefix) / "bin" / "python3"), "-m", "pip", "--python", sys.executable]
