@@ -27,6 +27,7 @@ from . import dockerfile as dockerfiles
 from .build_context import Source, context
 from .buildkit_trace import Trace
 from .classic_builder import ClassicText
+from .engine import registry
 from .errors import BuildFailed, EngineUnreachable, LabError
 from .lab import Lab
 from .records import Build, Step
@@ -89,12 +90,13 @@ def build(
         "rm": True,
         "forcerm": True,  # no container is left of a failed step, where builds run in containers
     }
-    if lab.engine.kind == "docker":
-        _settle_heads(lab, parsed, target, arguments)
     run = _Run(lab, source, Trace(parsed, target), ClassicText(parsed), timeout, watch)
-    run.begin([step.text for step in parsed.steps(target)])
     shown = build_progress.start(progress)
     try:
+        if lab.engine.kind == "docker":
+            run.have_images(parsed.images(target, arguments))
+            _settle_heads(lab, parsed, target, arguments)
+        run.begin([step.text for step in parsed.steps(target)])
         with build_context.archive(source) as (tar, size):
             seconds = run.carry_out(parameters, tar, shown)
         run.expect_image()
@@ -167,6 +169,7 @@ class _Run:
     def __init__(
         self, lab: Lab, source: Source, trace: Trace, text: ClassicText, timeout: float, watch: Callable[[], str]
     ) -> None:
+        self._lab = lab
         self._client = lab.client
         self._url = lab.engine.url
         self._source = source
@@ -182,6 +185,31 @@ class _Run:
         """Note that a build begins, whatever becomes of this process."""
         with contextlib.suppress(APIError, DockerException, requests.RequestException, OSError):
             self._begun = clean.begin_build(self._client, instructions)
+
+    def have_images(self, images: Sequence[str]) -> None:
+        """Pull the images that the engine does not have; the lab removes them when it is closed."""
+        for image in images:
+            try:
+                if image != self._lab.base_image:
+                    self._client.api.inspect_image(image)
+            except ImageNotFound:
+                self._pull(image)
+            except (APIError, DockerException, requests.RequestException, OSError):
+                continue  # whatever it is, the build tells
+
+    def _pull(self, image: str) -> None:
+        deadline = time.monotonic() + self._timeout
+        try:
+            for _ in registry.pull(self._client, image, self._timeout):
+                if time.monotonic() > deadline:
+                    raise self._too_slow()
+                if reason := self._watch():
+                    raise self._cancelled(reason)
+        except registry.NotPulled as error:
+            # As BuildKit says it.
+            said = f"failed to resolve source metadata for {image}: {error.seen}"
+            raise self._gone("") or build_errors.explain(self._source, said, [], error.do) from error
+        self._lab.pulled.add(image)
 
     def carry_out(self, parameters: Mapping[str, Any], tar: IO[bytes], shown: build_progress.Progress) -> float:
         """Send the context, follow the answer to its end, and return how long that took."""

@@ -49,13 +49,14 @@ _NETWORK = re.compile(
 _NO_PACKAGE = re.compile(r"No matching distribution found for (\S+)|Unable to locate package (\S+)")
 
 
-def explain(source: Source, message: str, steps: Sequence[LiveStep]) -> BuildFailed:
+def explain(source: Source, message: str, steps: Sequence[LiveStep], hint: str = "") -> BuildFailed:
     """The error for what a builder said.
 
     Args:
         source: what was built.
         message: the error at the end of the builder's answer.
         steps: what is known of the steps.
+        hint: why an image was not given, where more is known of it than the message says.
     """
     failed = _failed(steps)
     log = _last_lines(failed.log) if failed else ""
@@ -77,7 +78,7 @@ def explain(source: Source, message: str, steps: Sequence[LiveStep]) -> BuildFai
     if (not failed or failed.instruction.startswith(("COPY", "ADD"))) and (found := _NO_SOURCE.search(message)):
         return _missing_source(source, failed, next(filter(None, found.groups())), said)
     if (not failed or failed.instruction.startswith(("FROM", "COPY"))) and _NO_IMAGE.search(message):
-        return _missing_image(source, message, said)
+        return _missing_image(source, message, said, hint)
     if failed:
         seen = f"`{_short(failed.instruction)}` failed: {said}."
         return BuildFailed(seen, f"Correct it in {source.dockerfile}, and build again.", log=log)
@@ -124,7 +125,7 @@ def _missing_source(source: Source, failed: LiveStep | None, path: str, said: st
     return BuildFailed(f"{instruction} found no {path} in the build context.", do, log=said)
 
 
-def _missing_image(source: Source, message: str, said: str) -> BuildFailed:
+def _missing_image(source: Source, message: str, said: str, hint: str = "") -> BuildFailed:
     found = _IMAGE.search(message)
     image = next(filter(None, found.groups())).removeprefix("docker.io/library/") if found else ""
     stage = re.escape(image.removesuffix(":latest"))
@@ -136,8 +137,10 @@ def _missing_image(source: Source, message: str, said: str) -> BuildFailed:
         )
     return BuildFailed(
         f"The base image{' ' + image if image else ''} is not on the engine, and it could not be fetched.",
-        "Check its name and tag; if no registry can be reached, begin the Dockerfile as the lessons do, with "
-        "`ARG BASE_IMAGE` and `FROM ${BASE_IMAGE}`: the lab passes an image that is here.",
+        hint
+        or "Check its name and tag, and log in with `docker login` if it is private; if no registry can be reached, "
+        "begin the Dockerfile as the lessons do, with `ARG BASE_IMAGE` and `FROM ${BASE_IMAGE}`: the lab passes an "
+        "image that is here.",
         log=said,
     )
 

@@ -68,12 +68,6 @@ class Dockerfile:
         Returns:
             For each different beginning the image's name, and a Dockerfile that ends with the `WORKDIR`.
         """
-        given = {
-            name: value
-            for instruction in self.instructions
-            if instruction.stage == -1 and instruction.keyword == "ARG"
-            for name, _, value in [word.partition("=") for word in instruction.text.split()[1:]]
-        }
         found: dict[str, str] = {}
         for first in self.steps(target):
             if first.keyword != "FROM":
@@ -82,10 +76,37 @@ class Dockerfile:
             steps = [i for i in head if i.step]
             if len(steps) < 2 or steps[1].keyword != "WORKDIR":
                 continue
-            image = next((word for word in first.text.split()[1:] if not word.startswith("--")), "")
             text = "".join(f"{i.text}\n" for i in head[: head.index(steps[1]) + 1])
-            found[text] = Template(image).safe_substitute(given | dict(arguments or {}))
+            found[text] = self._image(first, arguments or {})
         return [(image, text) for text, image in found.items()]
+
+    def images(self, target: str | None = None, arguments: Mapping[str, str] | None = None) -> list[str]:
+        """The images that a build of `target` takes from an engine or a registry, as far as the text tells.
+
+        One for another platform, or with a variable in its name that no `ARG` has a value for, is left to the builder.
+
+        Args:
+            target, arguments: as for `heads`.
+        """
+        found = []
+        for step in self.steps(target):
+            if step.keyword == "FROM":
+                found += [] if "--platform" in step.text else [self._image(step, arguments or {})]
+            else:
+                found += [reference for reference in _references(step) if self._stage(reference) is None]
+        return [image for image in dict.fromkeys(found) if image and "$" not in image]
+
+    def _image(self, first: Instruction, arguments: Mapping[str, str]) -> str:
+        """The image that a `FROM` names, with the values of the `ARG`s above the first one."""
+        given = {
+            name: value
+            for instruction in self.instructions
+            if instruction.stage == -1 and instruction.keyword == "ARG"
+            for name, is_given, value in [word.partition("=") for word in instruction.text.split()[1:]]
+            if is_given
+        }
+        image = next(_references(first), "")
+        return Template(image).safe_substitute(given | dict(arguments)).strip("\"'")
 
     def steps_of_stage(self, stage: int) -> int:
         return max((instruction.step for instruction in self.instructions if instruction.stage == stage), default=0)

@@ -27,6 +27,7 @@ class Lab:
         workspace: the folder that the lesson writes its files in.
         labels: what everything made for this lab is labelled with.
         settled: the beginnings of Dockerfiles that `build` need not settle again.
+        pulled: the images that `build` has pulled: they go when the lab is closed.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class Lab:
         }
         self.workspace, self._lock = workspace.claim(lesson, before)
         self.settled: set[str] = set()
+        self.pulled: set[str] = set()
         try:
             # An empty volume marks the lab as open from its first moment: others see it by its label, and keep the
             # build cache.
@@ -81,6 +83,9 @@ class Lab:
         """
         try:
             left = clean.remove_lab(self.client, self.id)
+            for image in self.pulled:
+                with contextlib.suppress(APIError):  # it is gone, or somebody uses it
+                    self.client.api.remove_image(image)
         except (APIError, DockerException, OSError) as error:
             raise EngineUnreachable(
                 f"The engine at {self.engine.url} did not answer while the lab was cleaned up ({error}).",

@@ -146,3 +146,27 @@ def test_whatever_the_text_is_the_builder_says_what_is_wrong_with_it(text):
     parse(text).steps()
     parse(text).steps("nowhere")
     parse(text).heads()
+
+
+def test_the_images_that_a_build_needs():
+    dockerfile = parse(
+        """\
+ARG BASE=python:3.13
+ARG TAG
+FROM $BASE AS build
+FROM "registry.example/team/base:${TAG}" AS private
+FROM build AS test
+COPY --from=registry.example/tools:1 /a /a
+COPY --from=private /b /b
+RUN --mount=from=0,target=/c --mount=type=bind,from=nginx,target=/d true
+FROM --platform=linux/arm64 other
+FROM scratch
+COPY --from=test /a /a
+FROM unset:$NOTHING
+"""
+    )
+    assert dockerfile.images("test") == ["python:3.13", "registry.example/tools:1", "nginx"]
+    assert dockerfile.images("stage-4", {"BASE": "python:3.12"})[0] == "python:3.12"
+    assert dockerfile.images("private", {"TAG": "7"}) == ["registry.example/team/base:7"]
+    assert dockerfile.images("stage-3") == []
+    assert dockerfile.images() == []

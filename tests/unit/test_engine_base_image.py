@@ -51,9 +51,9 @@ class PlayedEngine:
         if self.registry:
             raise APIError("500", explanation=f'Get "https://registry": dial tcp: lookup: {self.registry}')
 
-    def pull(self, tag, stream, decode):
-        self.tags.append(tag)
-        return [{"status": "done"}]
+    def _post(self, url, params, headers, stream, timeout):
+        self.tags.append(f"{params['fromImage']}:{params['tag']}")
+        return types.SimpleNamespace(iter_lines=lambda: [b'{"status": "done"}'], close=list)
 
     def load_image(self, data):
         tag = b"".join(data).decode()

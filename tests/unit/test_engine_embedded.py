@@ -183,6 +183,37 @@ def test_the_cli_is_found_first(mirror, cache):
     assert environment["DOCKER_CONFIG"] == f"{packages}/docker-config"
 
 
+def test_the_cli_reads_the_user_s_settings_and_nothing_is_copied(mirror, cache, tmp_path):
+    """Their `config.json` has the credentials for registries, or names the helper that has them."""
+    embedded.fetch(lambda _: None)
+    ours = cache / "engine/packages/docker-config/config.json"
+    users = tmp_path / "users/config.json"
+    users.parent.mkdir()
+    environ = {"PATH": "/bin", "DOCKER_CONFIG": str(users.parent)}
+
+    embedded.cli_environment(environ)
+    assert not os.path.lexists(ours)
+    users.write_text('{"credsStore": "x"}')
+    found = embedded.cli_environment(environ)
+    assert ours.readlink() == users
+    embedded.cli_environment(environ | found)  # a child of ours, which has our folder in its environment
+    assert ours.read_text() == '{"credsStore": "x"}'
+    assert [path.name for path in ours.parent.iterdir()] in (["config.json", "cli-plugins"], ["cli-plugins", ours.name])
+
+    other = tmp_path / "others/config.json"
+    other.parent.mkdir()
+    other.write_text("{}")
+    embedded.cli_environment(environ | {"DOCKER_CONFIG": str(other.parent)})
+    assert ours.readlink() == other
+    other.unlink()
+    embedded.cli_environment(environ | {"DOCKER_CONFIG": str(other.parent)})
+    assert not os.path.lexists(ours)
+    ours.write_text('{"auths": {}}')  # somebody has logged in with our folder in their environment
+    embedded.cli_environment(environ)
+    assert not ours.is_symlink()
+    assert users.read_text() == '{"credsStore": "x"}'
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="the embedded engine is for Linux")
 def test_an_engine_that_does_not_start_shows_its_log(mirror, cache, monkeypatch):
     embedded.fetch(lambda _: None)

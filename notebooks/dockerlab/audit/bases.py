@@ -13,6 +13,7 @@ from docker.errors import APIError, DockerException, ImageNotFound
 
 from .. import dockerfile as dockerfiles
 from ..build_context import Source
+from ..engine import registry
 from ..errors import BaseImageMissing
 from ..lab import Lab
 from ..records import Substitution
@@ -77,7 +78,8 @@ def _can_be_had(lab: Lab, image: str) -> bool:
         api.inspect_image(image)
         return True
     try:
-        api._raise_for_status(api.get(api._url("/distribution/{0}/json", image), timeout=REGISTRY_SECONDS))
+        url = api._url("/distribution/{0}/json", image)
+        api._raise_for_status(api.get(url, headers=registry.header(image), timeout=REGISTRY_SECONDS))
     except APIError as error:
         # Podman cannot be asked so: there the build will tell.
         return lab.engine.kind == "podman" and error.status_code == 404

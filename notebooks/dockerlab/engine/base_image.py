@@ -25,7 +25,7 @@ from requests.exceptions import RequestException
 from .. import folders, labels, paths
 from .. import kit as kits
 from ..errors import BaseImageMissing, EngineUnreachable, LabError
-from . import bootstrap, certificates
+from . import bootstrap, certificates, registry
 
 OFFICIAL = "python:3.13.9-slim"
 """The official image that the lessons are written for."""
@@ -126,8 +126,8 @@ def present(client: docker.DockerClient) -> str | None:
 
 def _short(tag: str) -> str:
     """A tag as Docker says it; Podman puts a registry before each."""
-    for registry in ("docker.io/library/", "docker.io/", "localhost/"):
-        tag = tag.removeprefix(registry)
+    for prefix in ("docker.io/library/", "docker.io/", "localhost/"):
+        tag = tag.removeprefix(prefix)
     return tag
 
 
@@ -203,11 +203,10 @@ def _pull(client: docker.DockerClient, report: Report) -> None:
         raise LabError(problem)
     report(f"Base image: pulling {OFFICIAL} (about 45 MB). `docker image rm {OFFICIAL}` removes it.")
     try:
-        for line in client.api.pull(OFFICIAL, stream=True, decode=True):
-            if "error" in line:
-                raise LabError(_reason(line["error"]))
-    except (DockerException, RequestException) as error:
-        raise LabError(_reason(error)) from error
+        for _ in registry.pull(client, OFFICIAL):
+            pass
+    except registry.NotPulled as error:
+        raise LabError(_reason(error.seen)) from error
 
 
 def _reason(error: Exception | str) -> str:

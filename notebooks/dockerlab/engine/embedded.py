@@ -255,8 +255,25 @@ def cli_environment(environ: dict[str, str]) -> dict[str, str]:
     here = places()
     if not (here.packages / ".complete").exists():
         return {}
+    config = here.packages / "docker-config"
+    _show_settings(sources.docker_config(environ, Path.home()) / "config.json", config / "config.json")
     path = environ.get("PATH", os.defpath)
-    return {"PATH": f"{here.path}{os.pathsep}{path}", "DOCKER_CONFIG": str(here.packages / "docker-config")}
+    return {"PATH": f"{here.path}{os.pathsep}{path}", "DOCKER_CONFIG": str(config)}
+
+
+def _show_settings(users: Path, ours: Path) -> None:
+    """Have the unpacked docker CLI read the user's settings, with their credentials for registries: by a link."""
+    with contextlib.suppress(OSError):  # a folder that cannot be written has its link, or goes without
+        users = users.absolute()
+        if users == ours or (ours.exists() and not ours.is_symlink()):
+            return
+        if not users.is_file():
+            ours.unlink(missing_ok=True)
+        elif not ours.is_symlink() or ours.readlink() != users:
+            with tempfile.TemporaryDirectory(dir=ours.parent) as folder:
+                link = Path(folder) / ours.name
+                link.symlink_to(users)
+                link.replace(ours)
 
 
 def _ensure_host_programs(report: Report) -> None:
