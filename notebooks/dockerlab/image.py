@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import json
 import re
 import tarfile
 import tempfile
+import threading
 import time
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import IO, Any, TypeVar
 
 import zstandard
-from docker.errors import APIError, NotFound
+from docker.errors import APIError, DockerException, NotFound
+from docker.types import CancellableStream
 
 from .errors import LabError
 from .lab import Lab
@@ -23,6 +27,9 @@ T = TypeVar("T")
 
 SHORTEST_SECRET = 6
 """Characters. What is shorter than that is found in some binary file of every image."""
+
+LONGEST_HEADER = 1 << 20
+"""Bytes of what an archive says of one file, its name and attributes: a reader holds them in memory."""
 
 _CHUNK_BYTES = 1 << 20
 _DELETED = ".wh."
@@ -109,12 +116,8 @@ def leaks(lab: Lab, image: str | Build, secret: str) -> tuple[Leak, ...]:
         )
     name, tag = _named(image)
     base = _diff_ids(lab, lab.base_image)
-    with tempfile.TemporaryFile() as file:
-        with asking(lab, name):
-            _of_image(tag, lambda: file.writelines(lab.client.api.get_image(tag)))
-        file.seek(0)
-        with tarfile.open(fileobj=file) as saved:
-            return tuple(found_in(saved, secret, base))
+    with asking(lab, name), saved(lab, tag) as archive:
+        return tuple(found_in(archive, secret, base))
 
 
 def found_in(saved: tarfile.TarFile, secret: str, base: Sequence[str] = ()) -> Iterator[Leak]:
@@ -124,8 +127,11 @@ def found_in(saved: tarfile.TarFile, secret: str, base: Sequence[str] = ()) -> I
         saved: what `docker save` has written.
         secret: what to look for.
         base: the digests of layers not to look into (the configuration's `diff_ids`), from the lowest.
+
+    Raises:
+        LabError: the archive is none of an image, or is broken.
     """
-    manifest = json.load(_member(saved, "manifest.json"))[0]
+    manifest = _manifest(saved)
     config = json.load(_member(saved, manifest["Config"]))
     for entry in config.get("history", []):
         if secret in entry.get("created_by", ""):
@@ -145,7 +151,7 @@ def found_in(saved: tarfile.TarFile, secret: str, base: Sequence[str] = ()) -> I
         if number < len(base) and digest == base[number]:
             continue
         by = instruction(made_by[number]) if number < len(made_by) else ""
-        here, hides = _search(_unpacked(_member(saved, path)), secret.encode())
+        here, hides = _search(saved, path, secret.encode())
         deleted |= dict.fromkeys(hides, len(found))
         found += [(by, name) for name in here]
     for number, (by, name) in enumerate(found):
@@ -172,13 +178,151 @@ def _with_arguments(match: re.Match[str]) -> str:
 # --- a saved image ---------------------------------------------------------------------------------------------------
 
 
-def _member(saved: tarfile.TarFile, name: str) -> IO[bytes]:
+@contextlib.contextmanager
+def saved(lab: Lab, tag: str, trouble: Callable[[], str] = lambda: "") -> Iterator[tarfile.TarFile]:
+    """An image as `docker save` writes it, in a temporary file that goes with the block.
+
+    Args:
+        lab: the open lab.
+        tag: the image's tag.
+        trouble: is asked again and again, also while the engine sends nothing: a reason to give up, or an empty text.
+
+    Raises:
+        LabError: there is no such image, or there was a reason to give up.
+    """
+    with tempfile.TemporaryFile() as file:
+        _of_image(tag, lambda: _copy(lab, tag, file, trouble))
+        file.seek(0)
+        with _intact("The image"), tarfile.open(fileobj=file) as archive:
+            yield archive
+
+
+def _copy(lab: Lab, tag: str, into: IO[bytes], trouble: Callable[[], str]) -> None:
+    """Save an image, in a thread: while the engine prepares it, nothing could be broken off otherwise."""
+    api = lab.client.api
+    given_up = threading.Event()
+    streams: list[CancellableStream] = []
+    failures: list[Exception] = []
+
+    def copy() -> None:
+        try:
+            response = api._get(api._url("/images/{0}/get", tag), stream=True)
+            api._raise_for_status(response)
+            streams.append(CancellableStream(None, response))
+            for chunk in response.iter_content(_CHUNK_BYTES):
+                if given_up.is_set():
+                    return
+                into.write(chunk)
+        except Exception as error:  # is raised where it is waited for
+            failures.append(error)
+
+    thread = threading.Thread(target=copy, daemon=True, name="save")
+    thread.start()
     try:
+        while thread.is_alive():
+            if reason := trouble():
+                raise LabError(reason)
+            thread.join(0.1)
+    except BaseException:
+        given_up.set()
+        for stream in streams:
+            with contextlib.suppress(OSError, DockerException, AttributeError):  # it has ended, or is one over SSH
+                stream.close()
+        raise
+    if failures:
+        raise failures[0]
+
+
+def layers(saved: tarfile.TarFile) -> list[str]:
+    """The names of a saved image's layers, from the lowest.
+
+    Raises:
+        LabError: the archive is none of an image, or is broken.
+    """
+    return list(_manifest(saved)["Layers"])
+
+
+def files(
+    saved: tarfile.TarFile, layer: str, trouble: Callable[[], str] = lambda: ""
+) -> Iterator[tuple[tarfile.TarInfo, IO[bytes] | None]]:
+    """What a layer of a saved image holds, in its order: each member, with its content where it is a file.
+
+    A layer is a tar file as it is, or compressed by gzip or zstd; or a link to one that two layers have in common.
+    A content can be read until the next member is asked for. No more is held in memory than one header.
+
+    Args:
+        saved: what `docker save` has written.
+        layer: its name, of `layers`.
+        trouble: is asked at each megabyte: a reason to give up, or an empty text.
+
+    Raises:
+        LabError: the layer is missing or broken, or there was a reason to give up.
+    """
+    with _intact(f"The layer {layer}"):
+        content = _Watched(_unpacked(_member(saved, layer)), trouble)
+        with tarfile.open(fileobj=content, mode="r|", tarinfo=_Info) as tar:  # type: ignore[call-overload]
+            for item in tar:
+                tar.members.clear()  # they are kept otherwise, and a layer may have millions
+                yield item, tar.extractfile(item) if item.isfile() else None
+
+
+@contextlib.contextmanager
+def _intact(what: str) -> Iterator[None]:
+    try:
+        yield
+    except (tarfile.TarError, zlib.error, gzip.BadGzipFile, EOFError, zstandard.ZstdError) as error:
+        raise LabError(f"{what}, as the engine has saved it, cannot be read ({error}).", _SEE_ENGINE) from error
+
+
+class _Info(tarfile.TarInfo):
+    """A member whose header is no longer than memory should hold: a layer may come from anybody's base image."""
+
+    def _proc_member(self, tar: tarfile.TarFile) -> tarfile.TarInfo:
+        if self.size > LONGEST_HEADER and self.type in _EXTENSIONS:
+            raise tarfile.ReadError(f"a header of {self.size} bytes")
+        return super()._proc_member(tar)  # type: ignore[misc]
+
+
+_EXTENSIONS = {tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, tarfile.XGLTYPE}
+_EXTENSIONS |= {tarfile.SOLARIS_XHDTYPE}
+
+
+class _Watched:
+    """A file whose reader is given up where there is a reason to."""
+
+    def __init__(self, file: IO[bytes], trouble: Callable[[], str]) -> None:
+        self._file = file
+        self._trouble = trouble
+        self._unwatched = 0
+
+    def read(self, size: int) -> bytes:
+        self._unwatched += size
+        if self._unwatched >= _CHUNK_BYTES:
+            self._unwatched = 0
+            if reason := self._trouble():
+                raise LabError(reason)
+        return self._file.read(size)
+
+
+_SEE_ENGINE = "See which engine it is with `dockerlab doctor`."
+
+
+def _manifest(saved: tarfile.TarFile) -> dict[str, Any]:
+    try:
+        manifest = json.load(_member(saved, "manifest.json"))[0]
+        if isinstance(manifest["Config"], str) and all(isinstance(name, str) for name in manifest["Layers"]):
+            return manifest
+    except (ValueError, LookupError, TypeError):
+        pass
+    raise LabError("The engine saved the image with a manifest.json that cannot be read.", _SEE_ENGINE)
+
+
+def _member(saved: tarfile.TarFile, name: str) -> IO[bytes]:
+    # Engines before 25 save a layer that two images share once, and a link in the place of the other.
+    with contextlib.suppress(KeyError, RecursionError):
         if file := saved.extractfile(name):
             return file
-    except KeyError:
-        pass
-    raise LabError(f"The engine saved the image without {name}.", "See which engine it is with `dockerlab doctor`.")
+    raise LabError(f"The engine saved the image without {name}.", _SEE_ENGINE)
 
 
 def _unpacked(layer: IO[bytes]) -> IO[bytes]:
@@ -188,22 +332,22 @@ def _unpacked(layer: IO[bytes]) -> IO[bytes]:
     if magic[:2] == b"\x1f\x8b":
         return gzip.GzipFile(fileobj=layer)
     if magic == b"\x28\xb5\x2f\xfd":
-        return zstandard.ZstdDecompressor().stream_reader(layer)
+        return zstandard.ZstdDecompressor().stream_reader(layer, read_across_frames=True)
     return layer
 
 
-def _search(layer: IO[bytes], needle: bytes) -> tuple[list[str], list[str]]:
+def _search(saved: tarfile.TarFile, layer: str, needle: bytes) -> tuple[list[str], list[str]]:
     """The files of a layer that hold the needle, and what the layer hides of those below."""
     found, hides = [], []
-    with tarfile.open(fileobj=layer, mode="r|") as tar:
-        for item in tar:
+    with _intact(f"The layer {layer}"):
+        for item, content in files(saved, layer):
             folder, _, name = item.name.removeprefix("./").rpartition("/")
             prefix = f"{folder}/" if folder else ""
             if name == _OPAQUE:
                 hides.append(folder)
             elif name.startswith(_DELETED):
                 hides.append(prefix + name.removeprefix(_DELETED))
-            elif item.isfile() and _holds(tar.extractfile(item), needle):
+            elif _holds(content, needle):
                 found.append(prefix + name)
     return found, hides
 

@@ -1,14 +1,22 @@
 """What the text of a history means, and where a secret is in an image that was saved: from archives made here."""
 
+import contextlib
 import gzip
 import io
+import itertools
 import json
 import tarfile
+import threading
+import time
+import tracemalloc
+from types import SimpleNamespace
 
 import pytest
 import zstandard
+from dockerlab import image as images
+from dockerlab.audit import layers as audited
 from dockerlab.errors import LabError
-from dockerlab.image import found_in, instruction, leaks
+from dockerlab.image import files, found_in, instruction, leaks
 from dockerlab.records import ImageContent, ImageLayer, Leak
 
 SECRET = "token-4f2a9c"
@@ -34,11 +42,15 @@ def test_an_instruction_is_read_from_the_history(created_by, expected):
 
 
 def archive(files):
-    """A tar file with these files, by path."""
+    """A tar file with these files, by path; one that is a tuple is a link: of a type, to a path."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
         for name, data in files.items():
             info = tarfile.TarInfo(name)
+            if isinstance(data, tuple):
+                info.type, info.linkname = data
+                tar.addfile(info)
+                continue
             info.size = len(data)
             tar.addfile(info, io.BytesIO(data))
     return buffer.getvalue()
@@ -63,8 +75,16 @@ def found(image, base=()):
     return list(found_in(image, SECRET, base))
 
 
+def in_frames(data):
+    """As engines that fetch parts of a layer alone pack it: each part is a frame of its own."""
+    pack = zstandard.ZstdCompressor().compress
+    return b"".join(pack(data[start : start + 300]) for start in range(0, len(data), 300))
+
+
 @pytest.mark.parametrize(
-    "pack", [bytes, gzip.compress, zstandard.ZstdCompressor().compress], ids=["as it is", "gzip", "zstd"]
+    "pack",
+    [bytes, gzip.compress, zstandard.ZstdCompressor().compress, in_frames],
+    ids=["as it is", "gzip", "zstd", "zstd in frames"],
 )
 def test_a_file_with_the_secret_is_found_in_its_layer(pack):
     image = saved([{"etc/other": b"nothing"}, {"tmp/token.txt": b"a" * 10 + SECRET.encode()}], pack=pack)
@@ -143,3 +163,162 @@ def test_a_content_is_summed_and_told_without_sizes():
     content = ImageContent("page", layers)
     assert (content.base_bytes, content.added_bytes, content.size_bytes) == (100, 7, 107)
     assert repr(content) == "COPY ./app /code/app"
+
+
+# --- archives of other engines, and broken ones ----------------------------------------------------------------------
+
+LAYER = archive({"app/.env": f"TOKEN={SECRET}\n".encode()})
+OLDER = {
+    "manifest.json": b'[{"Config": "config.json", "Layers": ["aa/layer.tar", "bb/layer.tar"]}]',
+    "config.json": json.dumps(
+        {"history": [{"created_by": "COPY 0"}, {"created_by": "COPY 1"}], "rootfs": {"diff_ids": ["0", "1"]}}
+    ).encode(),
+}
+"""What engines before 25 write beside the layers."""
+
+SHARED = {
+    "a symlink": {"aa/layer.tar": LAYER, "bb/layer.tar": (tarfile.SYMTYPE, "../aa/layer.tar")},
+    "a symlink to a later one": {"aa/layer.tar": (tarfile.SYMTYPE, "../bb/layer.tar"), "bb/layer.tar": LAYER},
+    "a hard link": {"aa/layer.tar": LAYER, "bb/layer.tar": (tarfile.LNKTYPE, "aa/layer.tar")},
+}
+
+BROKEN = {
+    "no tar": b"not a layer at all" * 100,
+    "nothing": b"",
+    "cut": LAYER[:700],
+    "gzip that is cut": gzip.compress(LAYER)[:-12],
+    "gzip with other bits": gzip.compress(LAYER)[:20] + b"\0" * 20 + gzip.compress(LAYER)[40:],
+    "zstd that is none": b"\x28\xb5\x2f\xfd" + b"\xff" * 100,
+    "zstd that is cut": zstandard.ZstdCompressor().compress(LAYER)[:-8],
+    "a link to nothing": (tarfile.SYMTYPE, "../cc/layer.tar"),
+    "a link to itself": (tarfile.SYMTYPE, "layer.tar"),
+}
+
+
+def opened(members):
+    return tarfile.open(fileobj=io.BytesIO(archive(members)))
+
+
+def lab_with(image):
+    """A lab whose engine saves this image, in small pieces."""
+    api = SimpleNamespace(
+        inspect_image=lambda tag: {"RootFS": {"Layers": ["0", "1"]}, "Config": {}},
+        history=lambda tag: [],
+        images=lambda: [],
+        _url=lambda path, tag: path,
+        _get=lambda path, stream: SimpleNamespace(
+            iter_content=lambda size: (image[start : start + 500] for start in range(0, len(image), 500))
+        ),
+        _raise_for_status=lambda response: None,
+    )
+    engine = SimpleNamespace(url="here")
+    return SimpleNamespace(client=SimpleNamespace(api=api), base_image="base", id="ab", engine=engine)
+
+
+def audit(image, trouble=lambda: ""):
+    return audited.read(lab_with(image), "image", SimpleNamespace(instructions=[]), trouble)
+
+
+@pytest.mark.parametrize("layers", SHARED.values(), ids=SHARED)
+def test_a_layer_that_is_a_link_to_another_is_that_layer(layers):
+    assert [leak.path for leak in found(opened(OLDER | layers))] == ["/app/.env", "/app/.env"]
+    read = audit(archive(OLDER | layers))
+    assert read.size_bytes == 2 * len(f"TOKEN={SECRET}\n")
+    assert [secret.where for secret in read.secrets] == ["/app/.env"]
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, zstandard.ZstdCompressor().compress, in_frames])
+def test_the_audit_reads_layers_that_are_packed(pack):
+    layers = {"aa/layer.tar": pack(LAYER), "bb/layer.tar": LAYER}
+    assert audit(archive(OLDER | layers)).size_bytes == 2 * len(f"TOKEN={SECRET}\n")
+
+
+@pytest.mark.parametrize("layer", BROKEN.values(), ids=BROKEN)
+def test_a_broken_layer_is_told_in_a_sentence(layer):
+    broken = OLDER | {"aa/layer.tar": LAYER, "bb/layer.tar": layer}
+    with pytest.raises(LabError, match=r"layer\.tar"):
+        found(opened(broken))
+    with pytest.raises(LabError, match=r"layer\.tar"):
+        audit(archive(broken))
+
+
+@pytest.mark.parametrize("manifest", [b"", b"{}", b"[]", b"[7]", b'[{"Config": 7, "Layers": []}]', b"\xff"])
+def test_a_broken_manifest_is_told_in_a_sentence(manifest):
+    with pytest.raises(LabError, match=r"manifest\.json"):
+        audit(archive({"manifest.json": manifest}))
+
+
+def test_what_the_engine_sends_is_no_archive():
+    with pytest.raises(LabError, match="The image, as the engine has saved it"):
+        audit(b"an error in the middle of it")
+
+
+@pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME])
+def test_a_header_that_would_fill_the_memory_is_refused(kind):
+    header = tarfile.TarInfo("x")
+    header.type, header.size = kind, 8 * 2**30 - 1
+    layer = header.tobuf(tarfile.GNU_FORMAT) + b"0" * 4096
+    with pytest.raises(LabError, match="a header of 8589934591 bytes"):
+        found(opened(OLDER | {"aa/layer.tar": layer, "bb/layer.tar": LAYER}))
+
+
+def test_of_many_files_none_is_kept_in_memory():
+    block = tarfile.TarInfo("empty").tobuf()
+    image = opened({"many": gzip.compress(block * 5_000 + b"\0" * 1024, 1)})
+    tracemalloc.start()
+    try:
+        assert sum(1 for _ in files(image, "many")) == 5_000
+        held = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert held < 1_000_000, "a member that is kept takes half a kilobyte"
+
+
+def test_so_many_secrets_are_told_and_no_more():
+    layer = archive({f"{number}/.env": b"A=1\n" for number in range(audited.MOST_SECRETS + 5)})
+    assert len(audit(archive(OLDER | {"aa/layer.tar": layer, "bb/layer.tar": LAYER})).secrets) == audited.MOST_SECRETS
+
+
+# --- giving up -------------------------------------------------------------------------------------------------------
+
+
+def test_an_engine_that_prepares_for_ever_can_be_given_up():
+    lab, silent = lab_with(b""), threading.Event()
+    lab.client.api._get = lambda path, stream: silent.wait(30)
+    asked = itertools.count()
+    began = time.monotonic()
+    with pytest.raises(LabError, match="it is over"), images.saved(lab, "x", lambda: "it is over" * (next(asked) > 1)):
+        pass
+    assert time.monotonic() - began < 20
+    silent.set()
+
+
+def test_ctrl_c_ends_the_saving_and_its_file_is_gone():
+    lab, ended = lab_with(b""), threading.Event()
+
+    def endless(size):
+        with contextlib.closing(SimpleNamespace(close=ended.set)):
+            while True:
+                yield b"x" * size
+
+    lab.client.api._get = lambda path, stream: SimpleNamespace(iter_content=endless)
+
+    def interrupt():
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), images.saved(lab, "x", interrupt):
+        pass
+    assert ended.wait(10), "it is still being saved"
+
+
+def test_a_layer_that_never_ends_can_be_given_up_while_it_is_read():
+    asked = itertools.count()
+    layer = archive({"zeros": b"0" * 5_000_000})
+    image = archive(OLDER | {"aa/layer.tar": gzip.compress(layer, 1), "bb/layer.tar": LAYER})
+
+    def trouble():
+        return "it is over" if next(asked) > 2 else ""
+
+    with pytest.raises(LabError, match="it is over"):
+        audit(image, trouble)
+    assert next(asked) < 6

@@ -201,7 +201,7 @@ class _Audit:
             "rebuilds": lambda: rebuilds.rebuild(
                 self.lab, self.project, dockerfile, self.lab.workspace / "changed", self.limits
             ),
-            "layers": lambda: layers.read(self.lab, observed.build.image, observed.dockerfile),
+            "layers": lambda: layers.read(self.lab, observed.build.image, observed.dockerfile, self.limits.trouble),
             "context": lambda: build_context.context(self.project.folder, self.project.dockerfile),
             "lint": lambda: hadolint(original),
         }

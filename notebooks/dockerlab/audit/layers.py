@@ -7,16 +7,14 @@ built on are counted, and not searched: they are not the project's.
 from __future__ import annotations
 
 import contextlib
-import json
 import re
-import tarfile
-import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import PurePosixPath
-from typing import IO, Any
+from typing import Any
 
 from docker.errors import APIError, ImageNotFound
 
+from .. import image as images
 from ..dockerfile import Dockerfile
 from ..lab import Lab
 from .observations import Layers, Secret
@@ -41,6 +39,9 @@ _NOT_THE_PROJECTS = re.compile(
     r"(^|/)(site-packages|dist-packages|node_modules)/|^(usr/(lib|share)|etc/ssl|var/lib/dpkg)/"
 )
 _READ_BYTES = 64 * 1024
+
+MOST_SECRETS = 1000
+"""How many secrets are told of; more are not looked for."""
 
 
 def secret_in_file(path: str, content: bytes) -> str:
@@ -73,12 +74,16 @@ def secret_in_assignment(name: str, value: str) -> bool:
     return bool(_SECRET_NAME.search(name) and not _NO_SECRET_NAME.search(name) and not _PLACEHOLDER.match(value))
 
 
-def read(lab: Lab, image: str, dockerfile: Dockerfile) -> Layers:
+def read(lab: Lab, image: str, dockerfile: Dockerfile, trouble: Callable[[], str]) -> Layers:
     """Read all layers of an image.
 
     Args:
         image: its tag.
         dockerfile: what it was built from: tells the line of a secret.
+        trouble: is asked again and again: a reason to give up, or an empty text.
+
+    Raises:
+        LabError: a layer cannot be read, or there was a reason to give up.
     """
     api = lab.client.api
     config = api.inspect_image(image)
@@ -91,25 +96,21 @@ def read(lab: Lab, image: str, dockerfile: Dockerfile) -> Layers:
         config["Config"].get("Env") or [], (base or {}).get("Config", {}).get("Env") or [], dockerfile
     )
     of_base = len(base["RootFS"]["Layers"]) if base else 0
-    with tempfile.TemporaryFile() as file:
-        for chunk in api.get_image(image):
-            file.write(chunk)
-        file.seek(0)
-        for number, layer in enumerate(_layers(file)):
+    with images.saved(lab, image, trouble) as saved:
+        for number, layer in enumerate(images.layers(saved)):
             size = 0
-            with tarfile.open(fileobj=layer, mode="r|*") as tar:
-                for member in tar:
-                    if not member.isfile():
-                        continue
-                    size += member.size
-                    if number < of_base:
-                        continue
-                    path = member.name.removeprefix("./").lstrip("/")
-                    packages += member.size if _PACKAGES.search(path) else 0
-                    if _NOT_THE_PROJECTS.search(path) or not (content := tar.extractfile(member)):
-                        continue
-                    if what := secret_in_file(path, content.read(_READ_BYTES)):
-                        secrets.append(Secret(what, f"/{path}", _line_of(dockerfile, path)))
+            for member, content in images.files(saved, layer, trouble):
+                if not content:
+                    continue
+                size += member.size
+                if number < of_base:
+                    continue
+                path = member.name.removeprefix("./").lstrip("/")
+                packages += member.size if _PACKAGES.search(path) else 0
+                if _NOT_THE_PROJECTS.search(path) or len(secrets) >= MOST_SECRETS:
+                    continue
+                if what := secret_in_file(path, content.read(_READ_BYTES)):
+                    secrets.append(Secret(what, f"/{path}", _line_of(dockerfile, path)))
             sizes.append(size)
     return Layers(
         size_bytes=sum(sizes),
@@ -118,18 +119,6 @@ def read(lab: Lab, image: str, dockerfile: Dockerfile) -> Layers:
         secrets=tuple(dict.fromkeys(secrets)),
         reference_bytes=_reference(lab),
     )
-
-
-def _layers(file: IO[bytes]) -> Iterator[IO[bytes]]:
-    """The tar file of each layer, in their order."""
-    with tarfile.open(fileobj=file, mode="r:") as tar:
-        manifest = json.load(tar.extractfile("manifest.json"))  # type: ignore[arg-type]
-        for name in manifest[0]["Layers"]:
-            member = tar.getmember(name)
-            if member.issym() or member.islnk():  # older engines save the same layer once
-                member = tar.getmember(str(PurePosixPath(name).parent / member.linkname)) if member.issym() else member
-            if content := tar.extractfile(member):
-                yield content
 
 
 def _base(lab: Lab, layers: Sequence[str]) -> dict[str, Any] | None:
