@@ -16,13 +16,12 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from .. import engine
 from ..errors import LabError
 from ..records import Audit
 from . import mends, reports
 from .audit import CHECK_IDS, TIMEOUT_SECONDS, examine
 from .observations import Observations
-from .project import Project, environment_file, find, from_compose
+from .project import Project, environment_file, find
 from .substitute import parse_base
 from .suggest import diff
 
@@ -37,11 +36,20 @@ def command(
     ] = None,
     target: Annotated[str | None, typer.Option(help="The build stage to stop at; else the last.")] = None,
     build_arg: Annotated[list[str] | None, typer.Option(help="K=V, a build argument; may be repeated.")] = None,
-    env: Annotated[list[str] | None, typer.Option(help="K=V, a variable of the container; may be repeated.")] = None,
+    env: Annotated[
+        list[str] | None,
+        typer.Option(help="K=V, a variable of the container and the Compose file, or K, with your value of it."),
+    ] = None,
     env_file: Annotated[str | None, typer.Option(help="A file of such variables, as `docker run` takes it.")] = None,
     port: Annotated[int | None, typer.Option(help="Where it listens in the container; else it is found.")] = None,
     command: Annotated[str | None, typer.Option(help="What is started instead of the image's CMD.")] = None,
-    compose: Annotated[str | None, typer.Option(help="A Compose file, for what it says of a service.")] = None,
+    compose: Annotated[
+        str | None,
+        typer.Option(
+            help="A Compose file, for what it says of a service. It takes no variable from your environment, and no "
+            "file from outside the project, but what another option names."
+        ),
+    ] = None,
     service: Annotated[str | None, typer.Option(help="The service in it.")] = None,
     base: Annotated[
         list[str] | None,
@@ -109,13 +117,11 @@ def _project(
         )
     if not compose:
         return find(path, dockerfile=dockerfile, **options)
-    project = from_compose(path, compose, service, engine.ensure(lambda line: None))
-    environment = {**project.environment, **options.pop("environment")}
-    build_args = {**project.build_args, **options.pop("build_args")}
-    given = {name: value for name, value in options.items() if value is not None}
-    if dockerfile:
-        given["dockerfile"] = find(project.folder, dockerfile=dockerfile).dockerfile
-    return replace(project, environment=environment, build_args=build_args, **given)
+    named = {"given": options.pop("environment"), "build_args": options.pop("build_args"), "dockerfile": dockerfile}
+    from .compose_file import from_compose  # slow to load: few projects are audited by a Compose file
+
+    project = from_compose(path, compose, service, **named)
+    return replace(project, **{name: value for name, value in options.items() if value is not None})
 
 
 def _pairs(option: str, items: list[str] | None) -> dict[str, str]:

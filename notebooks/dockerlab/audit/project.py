@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
-import subprocess
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..engine import Engine
-from ..errors import ComposeMissing, LabError
+from ..errors import LabError
 
 DEFAULT_GRACE_SECONDS = 10
 """What `docker stop` waits (Docker's documentation)."""
@@ -44,6 +41,7 @@ class Project:
         grace_seconds: how long a stop may take.
         health_check: the test of a Compose file's `healthcheck`, instead of the image's; None: the image's.
         notes: what of a Compose file is left out in the experiments.
+        left_out: what of a Compose file is not taken, since it is not the project's own: a sentence each.
     """
 
     shown: str
@@ -61,6 +59,7 @@ class Project:
     grace_seconds: int = DEFAULT_GRACE_SECONDS
     health_check: Sequence[str] | None = None
     notes: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
 
     @property
     def path(self) -> Path:
@@ -86,10 +85,10 @@ def find(path: str | Path, *, dockerfile: str | Path | None = None, **rest: Any)
         do = "Name the folder of the project; a Dockerfile of another name or place is named with --dockerfile."
         raise LabError(f"{path} is a file, not the folder of a project.", do)
     folder = folder.resolve()
-    return Project(str(path), folder, _dockerfile(str(path), folder, dockerfile), **rest)
+    return Project(str(path), folder, dockerfile_of(str(path), folder, dockerfile), **rest)
 
 
-def _dockerfile(shown: str, folder: Path, named: str | Path | None) -> Path:
+def dockerfile_of(shown: str, folder: Path, named: str | Path | None) -> Path:
     if named is None:
         if (folder / "Dockerfile").is_file():
             return Path("Dockerfile")
@@ -141,144 +140,6 @@ def environment_file(path: str | Path) -> dict[str, str]:
         if given or name in os.environ:
             variables[name.strip()] = value if given else os.environ[name]
     return variables
-
-
-# --- Compose ---------------------------------------------------------------------------------------------------------
-
-
-def from_compose(project_path: str | Path, file: str | Path, service: str | None, engine: Engine) -> Project:
-    """The project that a service of a Compose file builds and starts.
-
-    Args:
-        project_path: the folder that was named; the Compose file's path may begin there.
-        file: the Compose file.
-        service: its name; may be None where one service has a `build`.
-
-    Raises:
-        LabError: there is no such file or service, or the service builds no image.
-    """
-    candidates = [Path(project_path) / file, Path(file)]
-    found = next((path.resolve() for path in candidates if path.is_file()), None)
-    if found is None:
-        raise LabError(
-            f"There is no Compose file {file}, neither from here nor from {project_path}.", "Look at its path."
-        )
-    services = _resolved(found, engine).get("services") or {}
-    building = {name: definition for name, definition in services.items() if (definition or {}).get("build")}
-    if service is None and len(building) == 1:
-        service = next(iter(building))
-    if service is None:
-        raise LabError(
-            f"{file} has {len(building)} services that build an image ({', '.join(building) or 'none'}).",
-            "Name the one to audit: --service NAME.",
-        )
-    if service not in services:
-        raise LabError(f"{file} has no service {service!r}; it has {', '.join(services)}.", "Look at its name.")
-    if service not in building:
-        raise LabError(
-            f"The service {service!r} has no `build`: it runs an image that is built elsewhere.",
-            "Audit the project that it is built from.",
-        )
-    return _of_service(str(project_path), found, services[service])
-
-
-def _resolved(file: Path, engine: Engine) -> dict[str, Any]:
-    """The Compose file with its variables filled in: by Compose, or where that is missing, as it is written."""
-    import yaml  # slow to load, as is dotenv: few projects are audited by a Compose file
-
-    from ..compose import require_compose
-
-    environment = engine.environment
-    try:
-        require_compose(environment)
-    except ComposeMissing:
-        try:
-            return yaml.safe_load(file.read_text()) or {}
-        except (OSError, yaml.YAMLError) as error:
-            raise LabError(f"{file.name} cannot be read: {error}.", "It has to be a Compose file.") from error
-    command = ["docker", "compose", "--file", str(file), "--profile", "*", "config", "--format", "json"]
-    done = subprocess.run(
-        command, env=environment, cwd=file.parent, capture_output=True, text=True, timeout=60, check=False
-    )
-    if done.returncode:
-        raise LabError(f"{file.name} is refused by Docker Compose.", "Mend it first.", log=done.stderr)
-    return json.loads(done.stdout)
-
-
-def _of_service(shown: str, file: Path, service: Mapping[str, Any]) -> Project:
-    from dotenv import dotenv_values
-
-    build = service["build"] if isinstance(service["build"], dict) else {"context": service["build"]}
-    folder = (file.parent / build.get("context", ".")).resolve()
-    notes = []
-    if service.get("volumes"):
-        notes.append("its volumes are not mounted")
-    if service.get("depends_on"):
-        notes.append("the services that it depends on are not started")
-    environment = _mapping(service.get("environment"))
-    for name in _names(service.get("env_file")):  # Compose has resolved it already, where it was there to ask
-        environment = {**{k: v or "" for k, v in dotenv_values(file.parent / name).items()}, **environment}
-    ports = [_container_port(port) for port in [*(service.get("ports") or []), *(service.get("expose") or [])]]
-    test = (service.get("healthcheck") or {}).get("test")
-    project = Project(
-        shown=shown,
-        folder=folder,
-        target=build.get("target"),
-        build_args=_mapping(build.get("args")),
-        environment=environment,
-        port=next((port for port in ports if port), None),
-        command=_command(service.get("command")),
-        entrypoint=_command(service.get("entrypoint")),
-        init=bool(service.get("init")),
-        user=str(service["user"]) if service.get("user") else None,
-        stop_signal=service.get("stop_signal"),
-        grace_seconds=min(_seconds(service.get("stop_grace_period")), LONGEST_GRACE_SECONDS),
-        health_check=["CMD-SHELL", test] if isinstance(test, str) else test,
-        notes=tuple(notes),
-    )
-    return replace(project, dockerfile=_dockerfile(folder.name, folder, build.get("dockerfile")))
-
-
-def _mapping(value: Any) -> dict[str, str]:
-    """`environment` and `args` may be a mapping or a list; a name without a value takes it from here."""
-    pairs = value.items() if isinstance(value, dict) else (str(item).partition("=")[::2] for item in value or [])
-    known = {}
-    for name, text in pairs:
-        if text is None or (text == "" and not isinstance(value, dict) and f"{name}=" not in value):
-            if name in os.environ:
-                known[name] = os.environ[name]
-        else:
-            known[name] = "true" if text is True else "false" if text is False else str(text)
-    return known
-
-
-def _names(value: Any) -> list[str]:
-    items = [value] if isinstance(value, str | dict) else value or []
-    return [item["path"] if isinstance(item, dict) else item for item in items]
-
-
-def _command(value: Any) -> list[str] | None:
-    import shlex
-
-    if value is None:
-        return None
-    return shlex.split(value) if isinstance(value, str) else [str(item) for item in value]
-
-
-def _container_port(value: Any) -> int | None:
-    if isinstance(value, dict):
-        value = value.get("target")
-    found = re.search(r"(\d+)(?:/tcp)?$", str(value))
-    return int(found[1]) if found else None
-
-
-def _seconds(value: Any) -> int:
-    """A duration as Compose writes it: ``1m30s``."""
-    if value is None:
-        return DEFAULT_GRACE_SECONDS
-    units = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001, "us": 1e-6}
-    total = sum(float(number) * units[unit] for number, unit in re.findall(r"([\d.]+)(h|ms|us|m|s)", str(value)))
-    return max(1, round(total))
 
 
 # --- the port --------------------------------------------------------------------------------------------------------
