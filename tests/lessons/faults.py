@@ -17,14 +17,19 @@ class Fault:
         name: what is wrong, in a few words.
         find: a text that occurs exactly once in the lesson's code cells (the files that they write included).
         replace: what stands in its place.
-        red_at: the id of the cell that has to fail; None where any cell with the tag `claim` may.
+        red_at: the id of the cell that has to fail; or several, of which any may.
     """
 
     lesson: str
     name: str
     find: str
     replace: str
-    red_at: str | None = None
+    red_at: str | tuple[str, ...]
+
+    @property
+    def claims(self) -> tuple[str, ...]:
+        """The cells of which one has to fail."""
+        return (self.red_at,) if isinstance(self.red_at, str) else self.red_at
 
     def __str__(self) -> str:
         return f"{self.lesson}: {self.name}"
@@ -497,6 +502,7 @@ FAULTS: list[Fault] = [
         "the application does not wait for the migration",
         find='condition: service_completed_successfully\n    healthcheck:\n      test: ["CMD", "python", "-c", "import urllib.request as r; r.urlopen(\'http://127.0.0.1/\', timeout=2)"]\n      interval: 2s\n      retries: 15\n    stop_grace',
         replace='condition: service_started\n    healthcheck:\n      test: ["CMD", "python", "-c", "import urllib.request as r; r.urlopen(\'http://127.0.0.1/\', timeout=2)"]\n      interval: 2s\n      retries: 15\n    stop_grace',
+        red_at=("migrate", "fail"),
     ),
     Fault(
         "05_compose",
@@ -545,6 +551,7 @@ FAULTS: list[Fault] = [
         "the health check always succeeds",
         find="""test: ["CMD", "python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1/', timeout=2)"]""",
         replace='test: ["CMD", "true"]',
+        red_at=("good", "shell", "sick"),
     ),
     Fault(
         "07_replicas",

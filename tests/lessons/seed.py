@@ -1,17 +1,30 @@
-"""Make a seeded fault in a copy of a lesson, execute it, and look where it turned red."""
+"""Make a seeded fault in a copy of a lesson, execute what its claim needs, and look where it turned red.
+
+What is left of a lesson is green without the fault. That is executed, too, and then remembered in `seen_green.json`, by
+what was executed: it is not executed again before the lesson's code, or what is left of it, is another.
+"""
 
 from __future__ import annotations
 
 import ast
 import contextlib
+import copy
+import json
+import shutil
+import tempfile
 from pathlib import Path
 
 from dockerlab import clean, engine
 from dockerlab.errors import LabError
-from execute import execute, read
+from execute import Red, execute, read
 from faults import Fault
+from filelock import FileLock
 from nbformat import NotebookNode
 from rules import asserts, code_cells
+from shorten import digest, shortened
+
+SEEN_GREEN = Path(__file__).parent / "seen_green.json"
+"""By digest: which lessons, up to which cell, were seen green as they are shortened for a fault."""
 
 
 class Unproven(AssertionError):
@@ -24,20 +37,57 @@ def prove(fault: Fault, notebooks: Path) -> None:
     Args:
         notebooks: a copy of the folder of the lessons.
     """
-    notebook = read(notebooks / f"{fault.lesson}.ipynb")
-    make(fault, notebook)
-    try:
-        red = execute(notebook, notebooks)
-    finally:
-        sweep()
+    short = shorten(fault, read(notebooks / f"{fault.lesson}.ipynb"))
+    if digest(short) not in seen_green():
+        if red := run(copy.deepcopy(short), notebooks):
+            raise Unproven(f"{fault}: what its claim needs of the lesson is red without the fault, too: {red}")
+        remember(short, fault)
+    make(fault, short)
+    red = run(short, notebooks)
     if red is None:
         raise Unproven(f"{fault}: the lesson did not notice")
     if "claim" not in red.tags:
         raise Unproven(f"{fault}: red at a cell that claims nothing: {red}")
-    if fault.red_at not in (None, red.cell):
-        raise Unproven(f"{fault}: red at another cell than {fault.red_at}: {red}")
+    if red.cell not in fault.claims:
+        raise Unproven(f"{fault}: red at another cell than {' or '.join(fault.claims)}: {red}")
     if red.error not in {"AssertionError", *names(LabError)} or not red.message:
         raise Unproven(f"{fault}: the error does not tell the reader what was seen: {red}")
+
+
+def run(notebook: NotebookNode, notebooks: Path) -> Red | None:
+    """Execute a lesson in a workspace that is empty, and take away from the engine what it leaves there."""
+    try:
+        return execute(notebook, notebooks)
+    finally:
+        sweep()
+        shutil.rmtree(notebooks / "workspace", ignore_errors=True)
+
+
+def shorten(fault: Fault, notebook: NotebookNode) -> NotebookNode:
+    """What the fault and its claim need of the lesson, without the fault."""
+    found = changed_cells(fault, notebook)
+    return shortened(fault.lesson, notebook, fault.claims, [cell.id for cell in found])
+
+
+def changed_cells(fault: Fault, notebook: NotebookNode) -> list[NotebookNode]:
+    """The cells that the fault's text is in; each as often as it is."""
+    return [cell for cell in code_cells(notebook) for _ in range(cell.source.count(fault.find))]
+
+
+def seen_green() -> dict[str, str]:
+    with lock():
+        return json.loads(SEEN_GREEN.read_text())
+
+
+def remember(notebook: NotebookNode, fault: Fault) -> None:
+    with lock():
+        seen = seen_green() | {digest(notebook): f"{fault.lesson}: {fault.claims[-1]}"}
+        SEEN_GREEN.write_text(json.dumps(dict(sorted(seen.items(), key=lambda item: item[::-1])), indent=1) + "\n")
+
+
+def lock() -> FileLock:
+    """Held by one of the processes of a run."""
+    return FileLock(Path(tempfile.gettempdir(), "dockerlab-seen-green.lock"), is_singleton=True)
 
 
 def make(fault: Fault, notebook: NotebookNode) -> None:
@@ -46,7 +96,7 @@ def make(fault: Fault, notebook: NotebookNode) -> None:
     Raises:
         Unproven: the text is not there, or not only once; or the change is in an assertion.
     """
-    found = [cell for cell in code_cells(notebook) for _ in range(cell.source.count(fault.find))]
+    found = changed_cells(fault, notebook)
     if len(found) != 1:
         raise Unproven(f"{fault}: what it replaces must occur once, and occurs {len(found)} times")
     before = claims(notebook)
