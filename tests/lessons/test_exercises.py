@@ -1,7 +1,7 @@
 """Each exercise, tried as readers try it: left as it is, answered wrongly in several ways, and solved.
 
-All of a lesson's attempts are made in one run of it. The solution that is tried is the one that the reader finds in the
-lesson, so there is no second copy to go stale.
+All attempts at one exercise are made in one run of what it needs of its lesson. The solution that is tried is the one
+that the reader finds in the lesson, so there is no second copy to go stale.
 """
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ import nbformat
 import pytest
 import rules
 from answers import WRONG, Edit, Wrong
-from execute import NOTEBOOKS, copy_of_lessons, execute, lessons, read
+from execute import NOTEBOOKS, copy_of_lessons, lessons, read
 from nbformat import NotebookNode
 from rules import calls, code_cells
-from seed import sweep
+from seed import run as run_lesson
+from shorten import shortened
 
 WITH_EXERCISE = [path.stem for path in lessons() if path.stem != "00_start_here"]
 AT_LEAST = 3
@@ -164,60 +165,62 @@ def test_every_wrong_answer_belongs_to_an_exercise_and_has_a_name_of_its_own():
         assert len({wrong.name for wrong in answers}) == len(answers)
 
 
+EXERCISES = [
+    pytest.param(lesson, part.folder, id=f"{lesson}-{part.folder}")
+    for lesson in WITH_EXERCISE
+    for part in parts(read(NOTEBOOKS / f"{lesson}.ipynb"))
+]
+
+
 @pytest.mark.prove
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("lesson", WITH_EXERCISE)
-def test_each_attempt_is_told_what_was_observed_in_it(lesson, tmp_path, record_property):
+@pytest.mark.parametrize(("lesson", "name"), EXERCISES)
+def test_each_attempt_is_told_what_was_observed_in_it(lesson, name, tmp_path, record_property):
     folder = copy_of_lessons(tmp_path)
     notebook = read(folder / f"{lesson}.ipynb")
-    tried, givens = lay_attempts(notebook, WRONG.get(lesson, []))
+    solved, told_hints = solution(notebook, name), hints(notebook)
+    (ids,) = ([cell.id for cell in part.cells] for part in parts(notebook) if part.folder == name)
+    notebook = shortened(lesson, notebook, [*ids, code_cells(notebook)[-1].id])
+    (part,) = (part for part in parts(notebook) if part.folder == name)
+    attempts, told_given = lay_attempts(notebook, part, solved, WRONG.get(lesson, []))
     # An earlier run of the lesson has left an attempt: a file of the reader's, and nothing of what is given.
-    for part in parts(read(folder / f"{lesson}.ipynb")):
-        (left := folder / "workspace" / lesson / part.folder).mkdir(parents=True)
-        (left / "notes.txt").write_text("mine\n")
-    try:
-        red = execute(notebook, folder)
-    finally:
-        sweep()
-    for attempts in tried.values():
-        for attempt in attempts:
-            print(f"--- {attempt.name}\n{attempt.told}")
+    (left := folder / "workspace" / lesson / name).mkdir(parents=True)
+    (left / "notes.txt").write_text("mine\n")
+    red = run_lesson(notebook, folder)
+    for attempt in attempts:
+        print(f"--- {attempt.name}\n{attempt.told}")
     assert red is None, red
-    for name, attempts in tried.items():
-        given = json.loads(ast.literal_eval(givens[name].outputs[0]["data"]["text/plain"]))
-        judge(attempts, lines(given))
-        record_property("wrong answers", sum(bool(attempt.feedback) for attempt in attempts))
-        for line in lines(solution(notebook, name)) - lines(given):
-            assert line not in hints(notebook), f"a hint gives the solution away: {line}"
+    given = json.loads(ast.literal_eval(told_given.outputs[0]["data"]["text/plain"]))
+    judge(attempts, lines(given))
+    record_property("wrong answers", sum(bool(attempt.feedback) for attempt in attempts))
+    for line in lines(solved) - lines(given):
+        assert line not in told_hints, f"a hint gives the solution away: {line}"
 
 
 def lay_attempts(
-    notebook: NotebookNode, answers: list[Wrong]
-) -> tuple[dict[str, list[Tried]], dict[str, NotebookNode]]:
-    """Add the cells that make the attempts after each exercise's own. Return the attempts, and the cells that tell what
-    was given, by the exercise's folder."""
-    tried, givens = {}, {}
-    for part in parts(notebook):
-        solved = solution(notebook, part.folder)
-        task = part.variable
-        attempts = tried[part.folder] = [Tried("a file from an earlier run", "◐", part.cells)]
-        added = [
-            run(f"assert ({task}.folder / 'notes.txt').read_text() == 'mine\\n'; import shutil"),
-            run(f"assert [*{task}.folder.iterdir()] == [{task}.folder / 'notes.txt']; shutil.rmtree({task}.folder)"),
-        ]
-        attempts.append(Tried("as it was given", "○", again(part)))
-        givens[part.folder] = run(f"import json; json.dumps(dict({task}.given))")
-        added += [*attempts[-1].cells, givens[part.folder]]
-        for wrong in answers:
-            if wrong.folder == part.folder:
-                hidden = lines(solved) - lines(wrong.files)
-                attempts.append(Tried(wrong.name, "◐", again(part), wrong.feedback, hidden))
-                added += [changed(part, wrong.files), *attempts[-1].cells, kept(part)]
-        attempts.append(Tried("the solution", "●", again(part)))
-        added += [changed(part, solved), *attempts[-1].cells, kept(part)]
-        at = next(number for number, cell in enumerate(notebook.cells) if cell is part.cells[-1]) + 1
-        notebook.cells[at:at] = added
-    return tried, givens
+    notebook: NotebookNode, part: Part, solved: Files, answers: list[Wrong]
+) -> tuple[list[Tried], NotebookNode]:
+    """Add the cells that make the attempts after an exercise's own. Return the attempts, and the cell that tells what
+    was given."""
+    task = part.variable
+    attempts = [Tried("a file from an earlier run", "◐", part.cells)]
+    added = [
+        run(f"assert ({task}.folder / 'notes.txt').read_text() == 'mine\\n'; import shutil"),
+        run(f"assert [*{task}.folder.iterdir()] == [{task}.folder / 'notes.txt']; shutil.rmtree({task}.folder)"),
+    ]
+    attempts.append(Tried("as it was given", "○", again(part)))
+    given = run(f"import json; json.dumps(dict({task}.given))")
+    added += [*attempts[-1].cells, given]
+    for wrong in answers:
+        if wrong.folder == part.folder:
+            hidden = lines(solved) - lines(wrong.files)
+            attempts.append(Tried(wrong.name, "◐", again(part), wrong.feedback, hidden))
+            added += [changed(part, wrong.files), *attempts[-1].cells, kept(part)]
+    attempts.append(Tried("the solution", "●", again(part)))
+    added += [changed(part, solved), *attempts[-1].cells, kept(part)]
+    at = next(number for number, cell in enumerate(notebook.cells) if cell is part.cells[-1]) + 1
+    notebook.cells[at:at] = added
+    return attempts, given
 
 
 def judge(attempts: list[Tried], given: set[str]) -> None:
