@@ -43,7 +43,7 @@ class Statement:
         text: its code.
         binds: the names that it gives a value.
         always: those of them that it gives one in any case.
-        uses: the names that it needs from other cells.
+        uses: the names that it needs.
         acts_on: the names that are used where it does something for the effect alone.
         is_function: whether it defines a function or a class.
         is_import: whether it imports.
@@ -85,6 +85,19 @@ def digest(notebook: NotebookNode) -> str:
     return hashlib.sha256(code.encode()).hexdigest()[:16]
 
 
+def names_of_none(notebook: NotebookNode) -> set[str]:
+    """The names that are used in a lesson, and given a value nowhere before."""
+    everything = [one for cell in code_cells(notebook) for one in _statements(cell.source)]
+    bound = set().union(*(one.binds for one in everything if one.is_function))
+    found = set().union(*(one.uses for one in everything if one.is_function)) - set().union(
+        *(one.binds for one in everything)
+    )
+    for one in everything:
+        found |= set() if one.is_function else one.uses - bound
+        bound |= one.binds
+    return found - {*vars(builtins), *SHOWS, "get_ipython"}
+
+
 def _needed(cells: list[NotebookNode], unnamed: Mapping[str, tuple[str, ...]], ids: set[str]) -> dict[str, str]:
     """The code that stays of each cell, by its id."""
     statements = {cell.id: list(_statements(cell.source)) for cell in cells}
@@ -107,7 +120,7 @@ def _needed(cells: list[NotebookNode], unnamed: Mapping[str, tuple[str, ...]], i
     preparing, known = set(), set(fixed)
     for cell in cells[1:]:
         own = statements[cell.id]
-        uses = with_those_of_functions(set().union(*(one.uses for one in own)))
+        uses = with_those_of_functions(_from_others(own))
         if "claim" not in cell.metadata.get("tags", []) and uses <= known:
             preparing.add(cell.id)
             known |= set().union(*(one.binds for one in own))
@@ -121,22 +134,32 @@ def _needed(cells: list[NotebookNode], unnamed: Mapping[str, tuple[str, ...]], i
         acts_on = with_those_of_functions(set().union(*(one.acts_on for one in rest))) - fixed - {"lab"}
         if cell.id in ids or (rest and (cell.id in preparing or (binds | acts_on) & needed)):
             ids = ids | set(unnamed.get(cell.id, ()))
-            stays, kept[cell.id] = own, cell.source
-        else:
-            stays = []
-            for one in reversed(own):
-                if one.is_free and one.binds & needed.union(*(later.uses for later in stays)):
-                    stays.insert(0, one)
-            kept[cell.id] = "\n".join(one.text for one in stays)
-        needed -= set().union(*(one.always for one in stays))
-        needed |= with_those_of_functions(set().union(*(one.uses for one in stays)))
+            needed -= set().union(*(one.always for one in own))
+            needed |= with_those_of_functions(_from_others(own))
+            kept[cell.id] = cell.source
+            continue
+        stay = []
+        for one in reversed(own):
+            if one.is_free and one.binds & needed:
+                stay.insert(0, one.text)
+                needed = (needed - one.always) | with_those_of_functions(one.uses)
+        kept[cell.id] = "\n".join(stay)
     return kept
 
 
+def _from_others(cell: list[Statement]) -> set[str]:
+    """The names that a cell needs from other cells: those that it uses before it has given them a value itself."""
+    bound, found = set(), set()
+    for one in cell:
+        found |= one.uses - bound
+        bound |= one.binds
+    return found
+
+
 def _statements(source: str) -> Iterator[Statement]:
-    """The statements of a cell. What an earlier one of them has given a value is not needed from another cell."""
+    """The statements of a cell."""
     code = TransformerManager().transform_cell(source)
-    bound: set[str] = set()
+    costly: set[str] = set()
     for node in ast.parse(code).body:
         first = min([node.lineno, *(decorator.lineno for decorator in getattr(node, "decorator_list", []))])
         text = "\n".join(code.splitlines()[first - 1 : node.end_lineno])
@@ -146,17 +169,18 @@ def _statements(source: str) -> Iterator[Statement]:
         is_import = isinstance(node, ast.Import | ast.ImportFrom)
         if is_block or is_function:
             uses -= binds
+        is_free = is_function or is_import or (_calls_nothing(node) and not uses & costly)
+        costly |= set() if is_free else binds
         yield Statement(
             text,
             frozenset(binds),
             frozenset(set() if is_block else binds),
-            frozenset(uses - bound),
+            frozenset(uses),
             frozenset(_acts_on(node)),
             is_function,
             is_import,
-            is_function or is_import or _assigns_what_costs_nothing(node),
+            is_free,
         )
-        bound |= binds
 
 
 def _names(text: str) -> tuple[set[str], set[str]]:
@@ -173,7 +197,8 @@ def _names(text: str) -> tuple[set[str], set[str]]:
     return binds, uses
 
 
-def _assigns_what_costs_nothing(node: ast.stmt) -> bool:
+def _calls_nothing(node: ast.stmt) -> bool:
+    """Whether a statement gives names a value, and calls nothing for it."""
     if not isinstance(node, ast.Assign):
         return False
     names = all(isinstance(part, ast.Name | ast.Tuple | ast.Store) for to in node.targets for part in ast.walk(to))

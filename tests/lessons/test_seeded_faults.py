@@ -3,7 +3,8 @@
 import pytest
 from execute import NOTEBOOKS, copy_of_lessons, lessons, read
 from faults import FAULTS
-from seed import make, prove
+from seed import make, prove, shorten
+from shorten import names_of_none
 
 AT_LEAST = 3
 
@@ -22,6 +23,7 @@ def test_each_lesson_has_faults_that_can_be_made(lesson):
     assert len(own) >= AT_LEAST, f"{lesson} has {len(own)} seeded faults: add to faults.py"
     for fault in own:
         make(fault, read(NOTEBOOKS / f"{lesson}.ipynb"))
+        assert not names_of_none(shorten(fault, read(NOTEBOOKS / f"{lesson}.ipynb"))), fault
 
 
 def test_every_fault_belongs_to_a_lesson_and_has_a_name_of_its_own():
