@@ -9,6 +9,7 @@ import json
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import pytest
 from playwright.sync_api import Error, Locator, Page, Request
@@ -16,17 +17,14 @@ from playwright.sync_api import Error, Locator, Page, Request
 LESSON_SECONDS = 500
 
 OPEN = """
-async ([name, withKernel]) => {
+async ([name, asCommitted]) => {
     const app = window.jupyterapp;
-    const preference = withKernel ? {} : {kernelPreference: {shouldStart: false, canStart: false}};
-    const widget = await app.commands.execute('docmanager:open', {path: name, factory: 'Notebook', ...preference});
+    const widget = await app.commands.execute('docmanager:open', {path: name, factory: 'Notebook'});
     await widget.context.ready;
     await widget.revealed;
+    await widget.context.sessionContext.ready;
     window.lesson = widget;
-    if (withKernel) {
-        await widget.context.sessionContext.ready;
-        await app.commands.execute('notebook:clear-all-cell-outputs');
-    }
+    if (!asCommitted) await app.commands.execute('notebook:clear-all-cell-outputs');
 }
 """
 
@@ -95,9 +93,9 @@ class Reader:
         # "Failed to fetch" does not tell what or why; the browser does.
         self.problems.append(f"{error}; requests broken off: {self.broken_off}" if self.broken_off else str(error))
 
-    def open(self, lesson: str, *, with_kernel: bool = True) -> None:
-        """Open a lesson by its file's name. With a kernel, its outputs are cleared; without, they are the committed."""
-        self.page.evaluate(OPEN, [lesson, with_kernel])
+    def open(self, lesson: str, *, as_committed: bool = False) -> None:
+        """Open a lesson by its file's name. Its outputs are cleared, unless they are to be the committed ones."""
+        self.page.evaluate(OPEN, [lesson, as_committed])
 
     def shown_lesson(self, *, other_than: str = "") -> str:
         """The name of the file that is in front, when there is one (and another than this)."""
@@ -170,6 +168,26 @@ class Reader:
         output.scroll_into_view_if_needed()
         assert output.is_visible()
 
+    def sees_all(self, figures: int) -> None:
+        """Assert that the lesson's figures are there and can be seen, that nothing is asked, and nothing went wrong."""
+        images = self.notebook.locator(".jp-RenderedImage img").all()
+        assert len(images) == figures
+        for image in images:
+            image.scroll_into_view_if_needed()
+            assert image.is_visible()
+            assert image.evaluate("image => image.decode().then(() => image.naturalWidth)") > 0
+        asked = self.page.locator(".jp-Dialog, .jp-toast-message, .Toastify__toast").all_inner_texts()
+        assert not asked, f"JupyterLab asks something: {asked}"
+        assert not self.problems, self.problems
+
+    def broken_links(self) -> list[str]:
+        """The lesson's links, as the page has them, that lead to a file of this server that is not there."""
+        links = self.notebook.locator(".jp-MarkdownOutput a[href]")
+        files = f"{self.server.url}/files/"
+        local = [link for link in links.evaluate_all("all => all.map(link => link.href)") if link.startswith(files)]
+        paths = {link: unquote(urlsplit(link).path).removeprefix("/files/") for link in local}
+        return [link for link, path in paths.items() if not (self.server.folder / path).exists()]
+
     def type_into(self, path: Path, text: str) -> None:
         """Open a file by the file browser, type this in the place of what is in it, and save it, all by the keyboard.
 
@@ -204,6 +222,11 @@ class Reader:
         self.page.set_viewport_size({"width": 1280, "height": min(height + 200, 16_000)})
         notebook.evaluate("node => node.scrollTo(0, 0)")
         self.page.screenshot(path=path)
+
+
+def figures_of(cells: list[dict]) -> int:
+    """How many figures the outputs of some cells have."""
+    return sum("image/png" in output.get("data", {}) for cell in cells for output in cell["outputs"])
 
 
 def errors(cells: list[dict]) -> list[str]:

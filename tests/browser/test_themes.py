@@ -1,7 +1,7 @@
-"""The committed lessons are readable in JupyterLab's light theme and in its dark one. No kernel is started."""
+"""The committed lessons can be read in JupyterLab, in its light theme and in its dark one. No cell is run."""
 
 import pytest
-from browser.reader import LESSON_SECONDS, Reader
+from browser.reader import LESSON_SECONDS, Reader, figures_of
 from execute import lessons, read
 from rules import code_cells
 
@@ -75,9 +75,8 @@ def test_lessons_are_readable_in_the_light_and_in_the_dark_theme(browser, jupyte
     page = reader.page
     texts = 0
     for lesson in lessons():
-        reader.open(lesson.name, with_kernel=False)
-        outputs = (output for cell in code_cells(read(lesson)) for output in cell.outputs)
-        figures = sum("image/png" in output.get("data", {}) for output in outputs)
+        reader.open(lesson.name, as_committed=True)
+        figures = figures_of(code_cells(read(lesson)))
         for theme in THEMES:
             reader.command("apputils:change-theme", theme=theme)
             page.wait_for_function("theme => document.body.dataset.jpThemeName === theme", arg=theme)
@@ -88,5 +87,6 @@ def test_lessons_are_readable_in_the_light_and_in_the_dark_theme(browser, jupyte
             for figure in page.evaluate(FIGURES):
                 assert figure == {"opacity": 255, "filter": "none", "wider": False}, f"{lesson.stem}, {theme}"
             texts += len(found)
-        reader.command("application:close")
+            reader.sees_all(figures)
+        assert not reader.broken_links(), lesson.stem
     assert texts > 1000
