@@ -336,14 +336,21 @@ def test_a_dockerfile_that_cannot_be_begun(lab, project, dockerfile, seen):
     assert failure.value.seen.startswith(seen)
 
 
-def is_cancelled(lab, project, slept=3):
-    """Whether the engine stopped a step that sleeps: one that went on is in the cache when its time is over."""
-    time.sleep(slept + 1)
+def lasts(project, unique, seconds=3):
+    """Write a Dockerfile whose step lasts until a moment, which is returned. After it, the same step takes no time."""
+    moment = int(time.time()) + 1 + seconds
+    write(project, f"RUN echo {unique}; until [ $(date +%s) -ge {moment} ]; do sleep 0.1; done\n")
+    return moment
+
+
+def is_cancelled(lab, project, moment):
+    """Whether the engine stopped a step that lasts: one that went on is in the cache when its time is over."""
+    time.sleep(max(0, moment + 1 - time.time()))
     return "RUN" in ran(build(lab, project, progress=False))
 
 
 def test_a_build_that_takes_too_long_is_cancelled(lab, project, unique):
-    write(project, f"RUN echo {unique}; sleep 3\n")
+    moment = lasts(project, unique)
     began = time.monotonic()
     with pytest.raises(
         BuildFailed, match=r"was not done within 1 s, and was cancelled\. It was at `RUN echo"
@@ -351,11 +358,11 @@ def test_a_build_that_takes_too_long_is_cancelled(lab, project, unique):
         build(lab, project, progress=False, timeout=1)
     assert time.monotonic() - began < 3
     assert failure.value.log == unique
-    assert is_cancelled(lab, project)
+    assert is_cancelled(lab, project, moment)
 
 
 def test_an_interrupt_cancels_the_build(lab, project, unique):
-    write(project, f"RUN echo {unique}; sleep 3\n")
+    moment = lasts(project, unique)
     timer = threading.Timer(1, _thread.interrupt_main)
     # A worker of pytest-xdist ignores the signal, and then there is nothing to see.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -365,7 +372,7 @@ def test_an_interrupt_cancels_the_build(lab, project, unique):
             build(lab, project, progress=False)
     finally:
         signal.signal(signal.SIGINT, before)
-    assert is_cancelled(lab, project)
+    assert is_cancelled(lab, project, moment)
     assert left(lab) == []
 
 

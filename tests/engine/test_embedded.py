@@ -84,16 +84,20 @@ def test_a_killed_engine_starts_again(running):
         again.remove()
 
 
-def test_an_engine_that_was_killed_with_its_containerd_leaves_nothing_mounted(machine):
+def test_an_engine_that_was_killed_with_its_containerd_leaves_nothing_mounted_and_a_stop_keeps_the_data(running):
     """A daemon leaves mounted what was mounted before it, and the killed one has mounted its data folder on itself."""
-    machine.start()
-    killed = machine.processes()
+    killed = running.processes()
     for process in killed:
         process.kill()
     psutil.wait_procs(killed, timeout=10)
-    machine.start()
-    machine.dockerlab("engine", "stop")
-    assert machine.mounts() == []
+    running.start()
+    assert running.dockerlab("engine", "stop").returncode == 0
+    assert running.processes() == []
+    assert running.mounts() == []
+    assert "does not run" in running.dockerlab("engine", "stop").stdout
+    running.start()
+    with running.client() as client:
+        assert client.api.images(name="dockerlab/base")
 
 
 def test_stop_ends_what_a_killed_engine_left(running):
@@ -108,15 +112,6 @@ def test_stop_ends_what_a_killed_engine_left(running):
     running.start()
     with running.client() as client:
         client.api.remove_container(container.id)
-
-
-def test_stop_keeps_the_data(running):
-    assert running.dockerlab("engine", "stop").returncode == 0
-    assert running.processes() == []
-    assert "does not run" in running.dockerlab("engine", "stop").stdout
-    running.start()
-    with running.client() as client:
-        assert client.api.images(name="dockerlab/base")
 
 
 def test_the_doctor_fits_one_screen(running):

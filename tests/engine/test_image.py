@@ -113,8 +113,8 @@ def test_a_build_with_a_secret_that_fails_tells_why(lab, tmp_path):
 
 def test_a_build_with_a_secret_that_takes_too_long_is_ended(lab, tmp_path):
     folder = project(tmp_path / "p", f"{BEGIN}RUN sleep 60 # {lab.id}\n")
-    with pytest.raises(BuildFailed, match="not done within 3 s"):
-        build_with_secrets(lab, folder, {}, name="slow", timeout=3)
+    with pytest.raises(BuildFailed, match="not done within 1 s"):
+        build_with_secrets(lab, folder, {}, name="slow", timeout=1)
 
 
 def test_a_secret_that_is_not_lent_is_missed(lab, tmp_path):
@@ -131,10 +131,10 @@ def test_the_slower_of_two_starts_takes_longer(lab, sample):
     slow = dataclasses.replace(sample, name="slow")
     seconds = first_answer(lab, {"quick": sample}, rounds=2)
     late = first_answer(
-        lab, {"late": slow}, rounds=1, command=["sh", "-c", "sleep 8; exec fastapi run app/main.py --port 80"]
+        lab, {"late": slow}, rounds=1, command=["sh", "-c", "sleep 2; exec fastapi run app/main.py --port 80"]
     )
     assert seconds["quick"] > 0
-    assert late["late"] > 8
+    assert late["late"] > 2
 
 
 def test_an_image_that_never_answers_is_told_and_nothing_of_it_stays(lab, sample):

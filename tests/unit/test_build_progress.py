@@ -32,6 +32,7 @@ from concurrent.futures import ThreadPoolExecutor
 with ThreadPoolExecutor() as pool:
     list(pool.map(lambda _: build(), range(2)))
 """
+CELLS = [CELL, "build()", FROM_THREADS]
 
 
 class Watching(NotebookClient):
@@ -43,19 +44,26 @@ class Watching(NotebookClient):
 
     def process_message(self, msg, cell, cell_index):
         if msg["msg_type"] in ("display_data", "update_display_data"):
-            self.displays.append((msg["msg_type"], msg["content"]["data"]))
+            self.displays.append((msg["msg_type"], msg["content"]["data"], cell_index))
         return super().process_message(msg, cell, cell_index)
 
 
-@pytest.mark.parametrize("call", ["build()", FROM_THREADS], ids=["called", "from threads"])
-def test_in_a_notebook_it_is_updated_and_ends_as_it_began(call):
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(CELL), nbformat.v4.new_code_cell(call)])
+@pytest.fixture(scope="module")
+def watched():
+    """A notebook that was executed, and what executed it: a build in one cell, and two in threads in the next."""
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in CELLS])
     client = Watching(notebook, timeout=60)
     asyncio.run(client.async_execute())
+    return notebook, client
 
-    first = [data for kind, data in client.displays if kind == "display_data"]  # what nbval compares
-    updates = [data for kind, data in client.displays if kind == "update_display_data"]
-    kept = [output["data"] for output in notebook.cells[1].outputs]  # what is committed
+
+@pytest.mark.parametrize("cell", [1, 2], ids=["called", "from threads"])
+def test_in_a_notebook_it_is_updated_and_ends_as_it_began(watched, cell):
+    notebook, client = watched
+    displays = [(kind, data) for kind, data, number in client.displays if number == cell]
+    first = [data for kind, data in displays if kind == "display_data"]  # what nbval compares
+    updates = [data for kind, data in displays if kind == "update_display_data"]
+    kept = [output["data"] for output in notebook.cells[cell].outputs]  # what is committed
     assert any("running" in data["text/html"] and "two" in data["text/html"] for data in updates), "nothing was shown"
     assert all("<make>" not in data["text/html"] for data in updates), "the text of a Dockerfile is no HTML"
     assert first == kept
