@@ -256,21 +256,55 @@ class _Found:
     labels: dict[str, str]
 
 
-def _find(client: docker.DockerClient, label: str = labels.LAB) -> list[_Found]:
-    """Everything on the engine that carries the label, in an order in which it can be removed."""
-    filters = {"label": label}
+def _find(client: docker.DockerClient) -> list[_Found]:
+    """Everything on the engine that carries a lab's label and is ours, in an order in which it can be removed."""
+    filters = {"label": labels.LAB}
+    containers = client.api.containers(all=True, filters=filters)  # before the images: each one's image is there
+    images = client.api.images(filters=filters)
+    by_id = {image["Id"]: image for image in images}
     found = [
         _Found("container", item["Id"], (item["Names"] or ["?"])[0].lstrip("/"), item["Labels"])
-        for item in client.api.containers(all=True, filters=filters)
+        for item in containers
+        if not _is_of_a_reader(item, by_id.get(item["ImageID"]))
     ]
     found += [_Found("network", i["Id"], i["Name"], i["Labels"]) for i in client.api.networks(filters=filters)]
     found += [_Found("volume", i["Name"], i["Name"], i["Labels"]) for i in client.api.volumes(filters)["Volumes"] or []]
-    for item in client.api.images(filters=filters):
-        # An image that the reader made from one of ours has inherited its labels. By its name we know that it is
-        # theirs.
-        names = [name for name in item.get("RepoTags") or [item["Id"]] if name.startswith(("dockerlab", "sha256:"))]
-        found += [_Found("image", name, name, item["Labels"] or {}) for name in names]
+    for item in images:
+        lab = item["Labels"][labels.LAB]
+        found += [_Found("image", name, name, item["Labels"]) for name in _names_of_ours(item, f"dockerlab/{lab}:")]
     return found
+
+
+_NO_NAME = ("<none>:<none>", "<none>@<none>")
+"""What engines before API 1.43 tell as the name of an image that has none."""
+
+
+def _names_of_ours(image: Mapping[str, Any], prefix: str) -> list[str]:
+    """The names under which an image with one of our labels is ours: its id, if it has no name at all.
+
+    An image that the reader made from one of ours has inherited its labels. By its name we know that it is theirs.
+
+    Args:
+        prefix: how our own names begin, with the repository and the colon.
+    """
+    names = [name for name in image["RepoTags"] or [] if name not in _NO_NAME]
+    if not names and all(name in _NO_NAME for name in image["RepoDigests"] or []):
+        return [image["Id"]]
+    return [name for name in names if name.startswith(prefix)]
+
+
+def _is_of_a_reader(container: Mapping[str, Any], image: Mapping[str, Any] | None) -> bool:
+    """Whether a container has one of our labels only because it was started from an image of the reader's.
+
+    Args:
+        image: the container's image, if that has one of our labels.
+    """
+    lab = container["Labels"][labels.LAB]
+    if not image or image["Labels"][labels.LAB] != lab:
+        return False
+    ours = _names_of_ours(image, f"dockerlab/{lab}:")
+    theirs = {*(image["RepoTags"] or [])} - {*ours}
+    return not ours or container["Image"] in theirs or f"{container['Image']}:latest" in theirs
 
 
 def _remove(client: docker.DockerClient, found: Iterable[_Found]) -> None:
@@ -356,8 +390,10 @@ def clean(client: docker.DockerClient) -> list[str]:
 
     Return what was removed, a line each.
     """
-    bases = [item for item in _find(client, labels.BASE) if item.name.startswith(labels.BASE_REPOSITORY + ":")]
-    found = _find(client) + bases
+    found = _find(client)
+    for image in client.api.images(filters={"label": f"{labels.BASE}=1"}):
+        names = [name for name in image["RepoTags"] or [] if name.startswith(f"{labels.BASE_REPOSITORY}:")]
+        found += [_Found("image", name, name, image["Labels"]) for name in names]
     _remove(client, found)
     _prune_build_records(client, of_open_labs=True)
     return list(dict.fromkeys(f"{item.kind} {item.name}" for item in found))

@@ -7,6 +7,8 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import docker
+import docker.errors
+import pytest
 from dockerlab import build, clean, labels, open_lab
 from dockerlab.lab import Lab
 from dockerlab.labels import Owner
@@ -125,15 +127,35 @@ def test_the_snapshot_names_what_is_new_and_what_is_gone(lab, client):
     assert after.difference(before) == [f"volumes: {lab.name('new')} is gone"]
 
 
-def test_an_image_that_the_reader_made_from_ours_is_theirs(lab, client):
-    """It inherits the labels, and is told by its name."""
+def test_what_the_reader_made_from_our_image_is_theirs(lab, client):
+    """It inherits the labels, and is told by its name; one without any name is ours."""
     everything_of(lab)
-    client.images.get(f"dockerlab/{lab.id}:i").tag("readers-own", lab.id)
+    ours = client.images.get(f"dockerlab/{lab.id}:i")
+    ours.tag(f"dockerlab-{lab.id}", "mine")
+    lab.client.containers.get(lab.name("c")).commit("dockerlab/" + lab.id, "i")  # what had the tag has the other only
+    untagged = lab.client.containers.get(lab.name("c")).commit()
+    container = client.containers.create(f"dockerlab-{lab.id}:mine", ["true"])
     try:
         lab.close()
-        assert names(client, lab.id) == [f"readers-own:{lab.id}"]
+        assert names(client, lab.id) == [f"dockerlab-{lab.id}:mine"]
+        assert client.containers.get(container.id).labels[labels.LAB] == lab.id
+        with pytest.raises(docker.errors.ImageNotFound):
+            client.images.get(untagged.id)
     finally:
-        client.images.remove(f"readers-own:{lab.id}")
+        container.remove()
+        client.images.remove(f"dockerlab-{lab.id}:mine")
+
+
+def test_a_lesson_opened_twice_by_one_kernel_leaves_nothing_of_the_first_lab(client, monkeypatch, tmp_path):
+    monkeypatch.setenv("DOCKERLAB_WORKSPACE", str(tmp_path / "workspace"))
+    monkeypatch.chdir(tmp_path)
+    first = open_lab("test-twice")
+    everything_of(first)
+    again = open_lab("test-twice")
+    assert again.workspace == first.workspace
+    assert names(client, first.id) == []
+    assert names(client, again.id) == [again.name("open")]
+    assert not again.close().left
 
 
 BEHIND_A_PROXY = """

@@ -1,0 +1,128 @@
+"""What is the laboratory's on an engine, by labels and by its own exact names; what only inherited a label is not."""
+
+from types import SimpleNamespace
+
+import pytest
+from dockerlab import clean, labels
+
+LAB = {labels.LAB: "0123abcd"}
+BASE = {labels.BASE: "1"}
+
+
+def image(*tags: str, given=LAB, id_="sha256:1", digests=()):
+    return {"Id": id_, "RepoTags": list(tags), "RepoDigests": list(digests), "Labels": given}
+
+
+class PlayedApi:
+    """An engine that lists what a test gives it, and keeps note of what is removed."""
+
+    def __init__(self, *images, containers=()):
+        self.listed = images
+        self.running = containers
+        self.removed = []
+
+    def images(self, filters):
+        name = filters["label"].partition("=")[0]
+        return [image for image in self.listed if name in (image["Labels"] or {})]
+
+    def containers(self, all, filters):
+        return self.running
+
+    def networks(self, filters):
+        return []
+
+    def volumes(self, filters):
+        return {"Volumes": None}
+
+    def remove_image(self, name, force):
+        self.removed.append(name)
+
+    def remove_container(self, id_, v, force):
+        self.removed.append(id_)
+
+
+@pytest.fixture
+def cleaned(monkeypatch):
+    """What `dockerlab clean` removes."""
+    monkeypatch.setattr(clean, "_prune_build_records", lambda *_, **__: None)
+
+    def removed(*images, containers=()):
+        api = PlayedApi(*images, containers=containers)
+        clean.clean(SimpleNamespace(api=api))
+        return api.removed
+
+    return removed
+
+
+@pytest.mark.parametrize(
+    "theirs",
+    [
+        "dockerlab-mine:latest",
+        "dockerlab/mine:1",
+        "dockerlab/0123abcde:app",
+        "dockerlab/0123abc:app",
+        "dockerlab/ffffffff:app",
+        "dockerlab:0123abcd",
+        "registry.example/dockerlab/0123abcd:app",
+        "dockerlab/base:mine",  # with a lab's label, and not the one of a base image
+        "dockerlab/base-mine:1",
+    ],
+)
+def test_a_prefix_is_no_label(cleaned, theirs):
+    assert cleaned(image(theirs)) == []
+    assert cleaned(image("dockerlab/0123abcd:app", theirs)) == ["dockerlab/0123abcd:app"]
+
+
+def test_base_images_and_the_hub_s_are_removed_by_their_own_names(cleaned):
+    hub = {labels.LAB: "hub"}
+    listed = [
+        image("dockerlab/base:trixie", "mine:1", given=BASE),
+        image("dockerlab/hub:learner", given=hub | BASE),
+        image("mine:2", given=BASE),
+        image("dockerlab/base-mine:1", given=BASE),
+        image(given=BASE),  # made from a base image, and no lab's
+    ]
+    assert cleaned(*listed) == ["dockerlab/hub:learner", "dockerlab/base:trixie"]
+
+
+@pytest.mark.parametrize(
+    ("tags", "digests"),
+    [
+        (None, None),
+        ([], []),
+        (["<none>:<none>"], ["<none>@<none>"]),
+        (["<none>:<none>"], None),
+        ([], ["<none>@<none>"]),
+    ],
+)
+def test_an_image_without_a_name_is_removed_by_its_id(cleaned, tags, digests):
+    untagged = {"Id": "sha256:2", "RepoTags": tags, "RepoDigests": digests, "Labels": LAB}
+    assert cleaned(untagged) == ["sha256:2"]
+
+
+def test_an_image_that_the_reader_has_by_its_digest_is_theirs(cleaned):
+    assert cleaned(image("<none>:<none>", digests=["registry.example/mine@sha256:3"])) == []
+
+
+@pytest.mark.parametrize(
+    ("tags", "started_from", "given", "is_ours"),
+    [
+        (["dockerlab-mine:latest"], "dockerlab-mine", LAB, False),
+        (["mine:1"], "mine:1", LAB, False),
+        (["mine:1"], "sha256:1", LAB, False),
+        (["mine:1", "dockerlab/0123abcd:app"], "mine:1", LAB, False),
+        (["mine:latest", "dockerlab/0123abcd:app"], "mine", LAB, False),
+        (["mine:1", "dockerlab/0123abcd:app"], "dockerlab/0123abcd:app", LAB, True),
+        (["dockerlab/0123abcd:app"], "sha256:1", LAB, True),
+        ([], "sha256:1", LAB, True),
+        (["mine:1"], "mine:1", {labels.LAB: "ffffffff"}, True),  # given by a lab, and not inherited
+    ],
+)
+def test_a_container_of_the_readers_own_image_has_only_inherited_its_label(cleaned, tags, started_from, given, is_ours):
+    container = {"Id": "c", "Names": ["/c"], "Image": started_from, "ImageID": "sha256:1", "Labels": given}
+    assert ("c" in cleaned(image(*tags), containers=[container])) == is_ours
+
+
+def test_a_container_that_a_lab_started_from_another_image_is_ours(cleaned):
+    container = {"Id": "c", "Names": ["/c"], "Image": "python:3.13", "ImageID": "sha256:9", "Labels": LAB}
+    assert cleaned(containers=[container]) == ["c"]
