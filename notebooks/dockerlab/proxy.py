@@ -106,6 +106,14 @@ def copy_into(container: Container, files: Mapping[str | PurePosixPath, bytes | 
     container.put_archive("/", buffer.getvalue())
 
 
+def _archive(container: Container, path: PurePosixPath) -> bytes | None:
+    """A file of a container as a tar archive, or None where there is none."""
+    try:
+        return b"".join(container.get_archive(str(path))[0])
+    except NotFound:
+        return None
+
+
 # --- the proxy -------------------------------------------------------------------------------------------------------
 
 
@@ -220,23 +228,34 @@ class Proxy:
             sites: configuration files. One that has the name of one that is there takes its place.
 
         Raises:
-            LabError: Nginx does not accept one of them. They are taken away again, and the proxy runs on as before.
+            LabError: Nginx does not accept one of them. All files are again what they were, and the proxy runs on as
+                before.
         """
-        with asking(self.lab, "the proxy"):
-            copy_into(self.container, {SITES / site.name: site for site in sites})
+        files = {SITES / site.name: site for site in sites}
+        with asking(self.lab, "the proxy"), contextlib.ExitStack() as undo:
+            before = {path: _archive(self.container, path) for path in files}
+            undo.callback(self._put_back, before)
+            copy_into(self.container, files)
             code, output = self.container.exec_run(["nginx", "-t", "-q"])
             if code:
-                self.container.exec_run(["rm", *(str(SITES / site.name) for site in sites)])
                 raise _not_accepted(output.decode(errors="replace"))
-            before = self._workers()
+            workers = self._workers()
             self.container.exec_run(["nginx", "-s", "reload"])
             deadline = time.monotonic() + _RELOAD_SECONDS
             # New connections are taken by the old processes, too, until they have been told to end.
-            while self._workers() & before:
+            while self._workers() & workers:
                 if time.monotonic() > deadline:
                     raise LabError("Nginx did not read its configuration anew.", "Its log says why.", log=self.log())
                 time.sleep(0.05)
+            undo.pop_all()
         self.wait()
+
+    def _put_back(self, before: Mapping[PurePosixPath, bytes | None]) -> None:
+        """Have the sites as they were: the archive of each, or None where there was none."""
+        if new := [str(path) for path, archive in before.items() if archive is None]:
+            self.container.exec_run(["rm", "-f", *new])
+        for archive in filter(None, before.values()):
+            self.container.put_archive(str(SITES), archive)
 
     def _workers(self) -> set[str]:
         """The processes that accept connections, by their ids."""

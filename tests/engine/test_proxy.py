@@ -10,7 +10,19 @@ import trustme
 from dockerlab import labels, open_lab
 from dockerlab.build import build
 from dockerlab.errors import CertificateRefused, LabError
-from dockerlab.proxy import FORGED, address, ask, copy_into, network, serve_behind, subnet, tls_proxy
+from dockerlab.proxy import (
+    FORGED,
+    SITES,
+    Proxy,
+    _archive,
+    address,
+    ask,
+    copy_into,
+    network,
+    serve_behind,
+    subnet,
+    tls_proxy,
+)
 from dockerlab.stop import Variant
 from lesson_files import SAMPLE_APP, lay_out
 
@@ -237,6 +249,28 @@ def test_a_site_that_nginx_does_not_accept_is_named_and_the_proxy_runs_on(finish
     mended = site(tmp_path, "bad.conf", "$app", host="bad.example")
     proxy.add(mended)
     assert ask(proxy, "bad.example").location.endswith("://bad.example/items/")
+
+
+def test_a_bad_new_version_of_a_site_leaves_the_good_one(lab, images, tmp_path):
+    good, bad = tmp_path / "good", tmp_path / "bad"
+    for folder in (good, bad):
+        folder.mkdir()
+    site(good, "app.conf", "$app", "location /version { return 200 good; }")
+    with tls_proxy(lab, images["proxy"], [good / "app.conf"], hosts=[HOST]) as proxy, proxy.client() as client:
+        before = file_in(proxy, "app.conf")
+        wrong = site(bad, "app.conf", "$app", "proxy_set_haeder Host $host;")
+        new = site(bad, "new.conf", "http://127.0.0.1:9", host="new.example")
+        with pytest.raises(LabError, match=r"/etc/nginx/conf\.d/app\.conf:8"):
+            proxy.add(wrong, new)
+        assert file_in(proxy, "app.conf") == before
+        assert file_in(proxy, "new.conf") is None
+        proxy.add(site(good, "other.conf", "http://127.0.0.1:9", host="other.example"))  # all sites are read again
+        assert client.get(f"https://{HOST}/version").text == "good"
+
+
+def file_in(proxy: Proxy, name: str) -> bytes | None:
+    """A site in a proxy, with its mode and its time, as a tar archive."""
+    return _archive(proxy.container, SITES / name)
 
 
 def test_a_site_that_nginx_does_not_accept_at_its_start_is_named_and_nothing_is_left(lab, images, tmp_path):
