@@ -480,6 +480,9 @@ class Audit:
         dockerfile: the path of its Dockerfile, from that folder.
         substituted: the base images that were replaced.
         checks: what was found, in the order of the checks.
+        left_out: what of a Compose file was not taken: a sentence each.
+        limited: what limited the application's containers: ``512 MB of memory``.
+        not_limited: what did not.
     """
 
     version: str
@@ -487,6 +490,9 @@ class Audit:
     dockerfile: str
     substituted: tuple[Substitution, ...]
     checks: tuple[Finding, ...]
+    left_out: tuple[str, ...] = ()
+    limited: tuple[str, ...] = ()
+    not_limited: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         """A line for each check: its verdict and its id."""

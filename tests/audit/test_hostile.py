@@ -5,6 +5,7 @@ not a machine dead.
 """
 
 import os
+import resource
 import secrets
 import shutil
 import socket
@@ -379,3 +380,64 @@ def test_a_timeout_that_ends_in_the_experiments(project, client):
     outcome = ended(client, project, timeout=18)
     assert outcome.exit == 2
     assert BuildFailed.__name__ not in outcome.told
+
+
+# --- what it says, and what it may -----------------------------------------------------------------------------------
+
+MEMORY_KB = 400_000
+"""What an audit may take of this machine's memory: Python and the laboratory take some 100 MB of it."""
+
+
+def largest_audit_kb() -> int:
+    """The most memory that an audit of this test process has taken so far."""
+    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+
+
+def test_an_application_that_answers_without_end_in_the_place_of_the_probe(project, client):
+    (project / "app" / "main.py").write_text(
+        "START = {'type': 'http.response.start', 'status': 200, 'headers': [(b'x-dockerlab-probe', b'1')]}\n"
+        "async def app(scope, receive, send):\n"
+        "    if scope['type'] != 'http':\n"
+        "        return\n"
+        "    await send(START)\n"
+        "    while True:\n"
+        "        await send({'type': 'http.response.body', 'body': b'[' * 65536, 'more_body': True})\n"
+    )
+    outcome = ended(client, project, *audits.checks(["starts", "behind-tls-proxy"]), timeout=60)
+    assert outcome.verdicts == {"starts": "pass", "behind-tls-proxy": "not measured"}, outcome.told
+    assert "something else answers in the place of the probe" in outcome.said("behind-tls-proxy")
+    assert largest_audit_kb() < MEMORY_KB
+
+
+def test_a_health_check_that_prints_without_end(project, client):
+    with (project / "Dockerfile").open("a") as file:
+        file.write("HEALTHCHECK CMD yes\n")
+    outcome = ended(client, project, *audits.checks(["health-check", "stops-on-sigterm"]), timeout=60)
+    assert outcome.verdicts == {"health-check": "fail", "stops-on-sigterm": "pass"}, outcome.told
+    assert "it printed more than 1 MB" in outcome.said("health-check")
+    assert largest_audit_kb() < MEMORY_KB
+
+
+def test_an_application_that_writes_8000_files(project, client):
+    (project / "app" / "main.py").write_text(
+        "from pathlib import Path\nfrom fastapi import FastAPI\napp = FastAPI()\n"
+        "for number in range(8000):\n    Path(f'/code/{number}').touch()\n"
+    )
+    outcome = ended(client, project, *audits.checks(["starts", "read-only-root"]), timeout=60)
+    assert outcome.verdicts == {"starts": "pass", "read-only-root": "warn"}, outcome.told
+
+
+def test_what_the_report_says_of_limits_is_so(project, client):
+    """The application starts only where it is held."""
+    (project / "app" / "main.py").write_text(
+        "from pathlib import Path\nfrom fastapi import FastAPI\n"
+        "assert 'NoNewPrivs:\\t1' in Path('/proc/self/status').read_text(), 'privileges'\n"
+        "quotas = [Path('/sys/fs/cgroup/cpu.max'), Path('/sys/fs/cgroup/cpu/cpu.cfs_quota_us')]\n"
+        "assert any(path.is_file() and path.read_text().split()[0] == '100000' for path in quotas), 'processors'\n"
+        "app = FastAPI()\n"
+    )
+    outcome = ended(client, project, "--check", "starts", timeout=60)
+    assert outcome.verdicts == {"starts": "pass"}, outcome.told
+    limited = ["512 MB of memory", "1 processor", "512 processes", "no new privileges", "no mounts"]
+    assert outcome.json["limited"] == limited
+    assert outcome.json["not_limited"][0].startswith("the network")

@@ -37,6 +37,9 @@ AUDIT = Audit(
         ),
         Finding("workers-stop", "not measured", "There is one process.", "Each has work.", "", "03_exec_or_shell"),
     ),
+    left_out=("compose.yaml has TOKEN, and nothing is taken from the environment.",),
+    limited=("512 MB of memory", "no mounts"),
+    not_limited=("the network",),
 )  # fmt: skip
 
 HOSTILE = [
@@ -61,7 +64,7 @@ HOSTILE = [
 def hostile(text: str, verdict: str = "fail") -> Audit:
     finding = Finding("pid-1", verdict, text, text, text, "03_exec_or_shell", 3)
     other = dataclasses.replace(finding, id="non-root")
-    return Audit("0.1.0", text, text, (Substitution(text, text, 1),), (finding, other))
+    return Audit("0.1.0", text, text, (Substitution(text, text, 1),), (finding, other), (text,), (text,), (text,))
 
 
 def with_checks(*checks: Finding) -> Audit:
@@ -88,7 +91,9 @@ def valid_sarif(text: str) -> None:
 
 def test_json_has_the_promised_keys():
     report = json.loads(render(AUDIT, "json"))
-    assert list(report) == ["version", "project", "substituted", "checks"]
+    assert list(report) == ["version", "project", "substituted", "left_out", "limited", "not_limited", "checks"]
+    assert report["left_out"] == list(AUDIT.left_out)
+    assert (report["limited"], report["not_limited"]) == (["512 MB of memory", "no mounts"], ["the network"])
     assert report["substituted"] == [{"image": "python:3.12-slim", "by": "dockerlab/base:trixie"}]
     assert [list(check) for check in report["checks"]] == [["id", "verdict", "observed", "why", "fix", "lesson"]] * 4
     assert report["checks"][2]["fix"] == 'CMD ["fastapi", "run"]'
@@ -119,6 +124,8 @@ def test_json_is_valid_to_its_schema():
         lambda report: report["checks"][0].update(fix=None),
         lambda report: report["substituted"][0].pop("by"),
         lambda report: report.update(checks={}),
+        lambda report: report.pop("not_limited"),
+        lambda report: report.update(left_out=[7]),
     ],
 )
 def test_the_schema_is_strict(change):
@@ -130,6 +137,14 @@ def test_the_schema_is_strict(change):
 def test_the_schema_knows_all_verdicts():
     assert OURS["properties"]["checks"]["items"]["properties"]["verdict"]["enum"] == list(VERDICTS)
     assert set(reports.SYMBOLS) == set(VERDICTS)
+
+
+@pytest.mark.parametrize("format", ["table", "markdown", "sarif"])
+def test_what_was_left_out_and_what_is_not_limited_is_told(format):
+    told = re.sub(r"\s+", " ", render(AUDIT, format, width=500))
+    assert AUDIT.left_out[0] in told
+    limits = "The application's containers had these limits: 512 MB of memory, no mounts. Not limited: the network."
+    assert limits in told
 
 
 # --- JUnit -----------------------------------------------------------------------------------------------------------
@@ -156,6 +171,9 @@ def test_junit_counts():
         "dockerfile": "docker/Dockerfile",
         "warnings": "1",
         "substituted": "python:3.12-slim by dockerlab/base:trixie",
+        "left-out": "compose.yaml has TOKEN, and nothing is taken from the environment.",
+        "limited": "no mounts",
+        "not-limited": "the network",
     }
 
 
@@ -190,7 +208,7 @@ def test_sarif_has_a_rule_for_each_check():
 
 
 def test_sarif_notes_what_was_not_measured_and_what_was_replaced():
-    replaced, skipped = sarif_run(AUDIT)["invocations"][0]["toolExecutionNotifications"]
+    replaced, *_, skipped = sarif_run(AUDIT)["invocations"][0]["toolExecutionNotifications"]
     assert replaced["message"]["text"].startswith("The base image python:3.12-slim was replaced by")
     assert skipped["associatedRule"] == {"id": "workers-stop", "index": 3}
     assert skipped["message"]["text"] == "workers-stop was not measured: There is one process."

@@ -127,3 +127,18 @@ def test_workers_that_end_and_start_again_do_not_hold_the_audit(monkeypatch):
     count, why = made._lifespans(service, False)
     assert count is None
     assert "again and again" in why
+
+
+# --- limits ----------------------------------------------------------------------------------------------------------
+
+
+def test_what_an_engine_cannot_limit_is_told():
+    holds = {"MemoryLimit": True, "CpuCfsQuota": True, "PidsLimit": True}
+    limited = ("512 MB of memory", "1 processor", "512 processes", "no new privileges", "no mounts")
+    network = "the network, of the build and of the containers"
+    assert run.container_limits(holds) == (limited, (network,))
+    assert run.container_limits({"CpuCfsQuota": False, "MemoryLimit": False}) == (
+        limited[2:],
+        (network, "memory", "processor"),
+    )
+    assert run.container_limits({}) == (limited, (network,))

@@ -69,6 +69,9 @@ def test_the_server_that_a_log_names(log, server):
 def test_the_advice_names_what_to_pass():
     assert "--env DATABASE_URL=" in trouble.advice("KeyError: 'DATABASE_URL'")
     assert "PostgreSQL at db:5432" in trouble.advice("Connect call failed ('db', 5432)")
+    assert "gosu" in trouble.advice(
+        'sudo: The "no new privileges" flag is set, which prevents sudo from running as root.'
+    )
     assert trouble.advice("SyntaxError: invalid syntax") == ""
 
 

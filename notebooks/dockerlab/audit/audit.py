@@ -137,6 +137,8 @@ class _Audit:
         project = self.project
         source = build_context.find(project.folder, project.dockerfile)
         prepared = base_images.prepare(self.lab, project, source, bases)
+        for line in project.left_out:
+            self.report(line)
         for line in dict.fromkeys(f"{item.image} is replaced by {item.by}." for item in prepared.substituted):
             self.report(line)
         parsed = dockerfiles.parse(source.text)
@@ -152,7 +154,7 @@ class _Audit:
             raise
         with asking(self.lab, project.shown):
             config = self.lab.client.api.inspect_image(made.image)["Config"]
-        from .run import MEMORY_BYTES  # slow to load, for its HTTP client: only now needed
+        from .run import MEMORY_BYTES, container_limits  # slow to load, for its HTTP client: only now needed
 
         observed = Observations(
             project,
@@ -162,6 +164,8 @@ class _Audit:
             stop_signal=project.stop_signal or config.get("StopSignal") or "",
             memory_limit_bytes=MEMORY_BYTES,
         )
+        with asking(self.lab, project.shown):
+            limited, not_limited = container_limits(self.lab.client.info())
         self.report("Running the experiments …")
         self._experiment(observed, prepared.dockerfile, source.dockerfile)
         card = Audit(
@@ -170,6 +174,9 @@ class _Audit:
             dockerfile=project.dockerfile.as_posix(),
             substituted=prepared.substituted,
             checks=tuple(check.find(observed) for check in self.checks),
+            left_out=project.left_out,
+            limited=limited,
+            not_limited=not_limited,
         )
         return card, observed
 

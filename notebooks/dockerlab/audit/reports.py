@@ -71,6 +71,9 @@ def as_json(audit: Audit) -> dict[str, Any]:
         "version": audit.version,
         "project": audit.project,
         "substituted": [{"image": image, "by": by} for image, by in _replaced(audit)],
+        "left_out": list(audit.left_out),
+        "limited": list(audit.limited),
+        "not_limited": list(audit.not_limited),
         "checks": [
             {key: getattr(finding, key) for key in ("id", "verdict", "observed", "why", "fix", "lesson")}
             for finding in audit.checks
@@ -99,8 +102,8 @@ def _table(audit: Audit, width: int, colour: bool) -> str:
         color_system="standard" if colour else None, legacy_windows=False, highlight=False, emoji=False, markup=False,
     )  # fmt: skip
     console.print(Text(f"{_TOOL} of {_title(audit)}", style="bold", overflow="fold"))
-    for told in _told_substitutions(audit):
-        console.print(Text(told, overflow="fold"))
+    for told in _told_first(audit):
+        console.print(Text(_shortened(told, _LONGEST_TOLD), overflow="fold"))
     console.print()
     rows = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
     rows.add_column(no_wrap=True)
@@ -124,7 +127,7 @@ def _table(audit: Audit, width: int, colour: bool) -> str:
 
 def _markdown(audit: Audit) -> str:
     lines = [f"## {_TOOL} of {_in_markdown(_title(audit))}", "", f"**{_counts(audit)}**", ""]
-    lines += [line for told in _told_substitutions(audit) for line in (_in_markdown(told), "")]
+    lines += [line for told in _told_first(audit) for line in (_in_markdown(told), "")]
     lines += ["| verdict | check | observed |", "|---|---|---|"]
     lines += [
         f"| {SYMBOLS[each.verdict]} {each.verdict} | {_in_markdown(each.id)} | {_in_markdown(each.observed)} |"
@@ -180,6 +183,8 @@ def _junit(audit: Audit) -> str:
     properties = ET.SubElement(suite, "properties")
     told = [("version", audit.version), ("dockerfile", audit.dockerfile), ("warnings", str(audit.count("warn")))]
     told += [("substituted", f"{image} by {by}") for image, by in _replaced(audit)]
+    told += [("left-out", _shortened(text, _LONGEST_TOLD)) for text in audit.left_out]
+    told += [("limited", text) for text in audit.limited] + [("not-limited", text) for text in audit.not_limited]
     for name, value in told:
         ET.SubElement(properties, "property", name=name, value=value)
     for finding in audit.checks:
@@ -210,7 +215,7 @@ def _sarif(audit: Audit) -> str:
     """
     location = {"physicalLocation": {"artifactLocation": {"uri": _uri(audit)}}}
     results, notes = [], []
-    for told in _told_substitutions(audit):
+    for told in _told_first(audit):
         notes.append({"level": "note", "message": {"text": _in_sarif(told)}})
     for index, finding in enumerate(audit.checks):
         if finding.verdict in _LEVELS:
@@ -300,6 +305,15 @@ def _told_substitutions(audit: Audit) -> list[str]:
     ]
 
 
+def _told_first(audit: Audit) -> list[str]:
+    """What has to be known of an audit before its findings."""
+    told = [*_told_substitutions(audit), *audit.left_out]
+    if audit.limited or audit.not_limited:
+        limited, free = (", ".join(texts) or "nothing" for texts in (audit.limited, audit.not_limited))
+        told.append(f"The application's containers had these limits: {limited}. Not limited: {free}.")
+    return told
+
+
 def _advice(audit: Audit, finding: Finding) -> list[tuple[str, str]]:
     """Why a finding matters, what to do, and where: only where there is something to mend."""
     if finding.verdict not in _LEVELS:
@@ -323,6 +337,9 @@ def _cleaned(audit: Audit) -> Audit:
             dataclasses.replace(each, image=_on_one_line(each.image), by=_on_one_line(each.by))
             for each in audit.substituted
         ),
+        left_out=tuple(map(_on_one_line, audit.left_out)),
+        limited=tuple(map(_on_one_line, audit.limited)),
+        not_limited=tuple(map(_on_one_line, audit.not_limited)),
         checks=tuple(
             dataclasses.replace(each, observed=_shown(each.observed), why=_shown(each.why), fix=_shown(each.fix))
             for each in audit.checks

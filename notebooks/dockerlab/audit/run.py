@@ -1,7 +1,7 @@
 """The experiments of an audit: start a project's image as its owner would, and look. Each returns what it observed.
 
 The image stays as it was built. A probe is put into the created containers (`probe/sitecustomize.py`). Containers have
-no mounts, no privileges, limits of memory and processes, and ports on 127.0.0.1 only.
+no mounts, no privileges and no way to new ones, limits of memory, processors and processes, and ports on 127.0.0.1.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import re
 import secrets
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -39,6 +39,11 @@ PROBE = "/dockerlab-probe"
 
 MEMORY_BYTES = 512 * 2**20
 """What a container may use; lessons use the same."""
+
+CPUS = 1
+"""Processors. Python's interpreter uses one; a miner, or a loop without end, takes all that there are."""
+
+_CPU_PERIOD = 100_000  # microseconds, the engine's default
 
 START_SECONDS = 60
 """How long an application may take until it answers, beside several others on a small machine."""
@@ -68,6 +73,22 @@ _TLS = re.compile(r"(?i)running on https://\S+|listening at: https://\S+")
 
 _UVICORN_STARTED = "Application startup complete"
 _UVICORN_ENDED = "Application shutdown complete"
+
+
+def container_limits(info: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What limits a container of the audit, and what does not: an engine leaves out what its machine cannot hold.
+
+    Args:
+        info: what the engine tells of itself, as `docker info` shows it.
+    """
+    held = {
+        f"{MEMORY_BYTES // 2**20} MB of memory": info.get("MemoryLimit", True),
+        f"{CPUS} processor": info.get("CpuCfsQuota", True),
+        f"{PIDS_LIMIT} processes": info.get("PidsLimit", True),
+    }
+    limited = [limit for limit, is_held in held.items() if is_held]
+    free = [limit.split(" ", 1)[1].removeprefix("MB of ") for limit, is_held in held.items() if not is_held]
+    return (*limited, "no new privileges", "no mounts"), ("the network, of the build and of the containers", *free)
 
 
 class Runner:
@@ -169,6 +190,10 @@ class Runner:
                     mem_limit=MEMORY_BYTES,
                     memswap_limit=MEMORY_BYTES,
                     pids_limit=PIDS_LIMIT,
+                    # Not `nano_cpus`, which an engine refuses that cannot limit them; this it leaves out.
+                    cpu_period=_CPU_PERIOD,
+                    cpu_quota=CPUS * _CPU_PERIOD,
+                    security_opt=["no-new-privileges"],
                     # A health check of the image would run beside the experiments: it is tried on its own.
                     healthcheck={"test": ["NONE"]},
                     log_config=LogConfig(type="json-file", config={"max-size": "8m"}),

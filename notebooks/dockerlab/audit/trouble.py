@@ -93,6 +93,11 @@ def unset_variables(command: Sequence[str], environment: Mapping[str, str]) -> l
 
 def advice(log: str) -> str:
     """What an application needs that ended before it answered, by its log; empty where the log does not say."""
+    if "no new privileges" in log:  # sudo's words
+        return (
+            "It is started with no-new-privileges, as orchestrators do, and sudo cannot work so. Start as the server's "
+            "own user (USER), or as root, and let the entrypoint change the user (gosu, su-exec, setpriv)."
+        )
     if names := needed_variables(log):
         return "It needs " + ", ".join(names) + ": " + " ".join(f"--env {name}=…" for name in names)
     if server := needed_server(log):
