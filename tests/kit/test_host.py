@@ -113,4 +113,4 @@ def test_apt_takes_the_packages_from_wherever_the_kit_lies(monkeypatch, tmp_path
     monkeypatch.setattr(apt, "run", only_simulated)
     apt.install_on_host(["of-the-kit"], repository)
     assert "Inst of-the-kit (1 " in said[-1]
-    assert list((tmp_path / "cache").iterdir()) == []
+    assert not (tmp_path / "cache").exists()
