@@ -53,17 +53,22 @@ packages: setup       ## what builds in the tests install, fetched once
 prove:                ## the long proof: seeded faults, a real browser, projects audited, no network at all
 	for part in $(PROVE); do $(MAKE) $$part $(and $(RERUN),|| $(MAKE) rerun-failed) || exit; done
 
-prove-lessons: setup .venv-site/ready # a lesson that stops containers waits half of its time
-	$(BIN)/pytest -n 3 --dist worksteal -m "prove or browser" tests --ignore tests/audit --ignore tests/kit
+# Most of these wait, for a container to end, so that more of them than processors run at once: whichever takes longest, first.
+AT_ONCE := -n 5 --dist load --maxschedchunk 1
+# What is audited brings packages of its own, and a kit is made from what a reader has: these builds ask the index.
+INDEX := DOCKERLAB_BASE_IMAGE=
 
-prove-audits: setup   # these mostly wait
-	$(BIN)/pytest -n 3 --dist worksteal -m prove tests/audit --ignore tests/audit/test_hostile.py
+prove-lessons: setup packages .venv-site/ready
+	$(BIN)/pytest $(AT_ONCE) -m "prove or browser" tests --ignore tests/audit --ignore tests/kit
+
+prove-audits: setup
+	$(INDEX) $(BIN)/pytest $(AT_ONCE) -m "prove and not alone" tests/audit
 
 prove-hostile: setup  # alone: these take what they can get of the machine
-	$(BIN)/pytest -m prove tests/audit/test_hostile.py
+	$(INDEX) $(BIN)/pytest -m alone tests/audit
 
 prove-offline: setup
-	$(BIN)/pytest -m prove tests/kit -k "$(OFFLINE_PROOF)"
+	$(INDEX) $(BIN)/pytest -m prove tests/kit -k "$(OFFLINE_PROOF)"
 
 rerun-failed: setup lint ## for CI: run once more, alone, the few that were red; what is red twice is red
 	$(BIN)/python tests/rerun_failed.py

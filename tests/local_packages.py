@@ -30,8 +30,8 @@ ROOT = paths.NOTEBOOKS.parent
 TAG = ROOT / "build" / "packages.tag"
 """Where the image's tag is written, for the plugin."""
 
-OWN_TEXTS = ("tests/engine/*.py", "tests/projects/exec_form/requirements.txt")
-"""What installs packages in `make test` besides the lessons."""
+OWN_TEXTS = ("tests/engine/*.py", "tests/lessons/answers.py", "tests/projects/exec_form/requirements.txt")
+"""What installs packages besides the lessons, in `make test` and in the proof of the lessons."""
 
 RECIPE = f"""\
 FROM {{base}}

@@ -1,7 +1,7 @@
 """Projects that mean harm, or are broken: the audit ends within its time, and leaves nothing and a machine that works.
 
 What forks or writes "without end" gives up far beyond the audit's limits, so that a missing limit makes a test red and
-not a machine dead.
+not a machine dead. What takes what it can get of the machine is marked `alone`, and no other test runs beside it.
 """
 
 import os
@@ -22,6 +22,7 @@ from dockerlab.audit import limits
 from dockerlab.errors import BuildFailed
 
 pytestmark = [pytest.mark.prove, pytest.mark.proves("hostile inputs")]
+alone = pytest.mark.alone
 
 GRACE_SECONDS = 25
 """What an audit may take beyond its --timeout: to kill containers, to clean up, to start Python on a busy machine."""
@@ -62,8 +63,8 @@ def project(tmp_path) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def usable_afterwards(client):
-    """The engine starts and removes a container as before, and the disk is as free as before."""
+def usable_afterwards(client, request):
+    """The engine starts and removes a container as before. Where nobody else uses the disk, it is as free as before."""
     data = Path(client.info()["DockerRootDir"])
     data = data if data.is_dir() else Path("/")
     free = shutil.disk_usage(data).free
@@ -71,6 +72,8 @@ def usable_afterwards(client):
     base = client.images.list(name=labels.BASE_REPOSITORY)[0]
     said = client.containers.run(base.id, ["echo", "usable"], remove=True, network_disabled=True)
     assert said == b"usable\n"
+    if not request.node.get_closest_marker("alone"):
+        return
     deadline = time.monotonic() + 30  # the engine takes snapshots of a cancelled build away after it has answered
     while shutil.disk_usage(data).free < free - SPACE_BYTES and time.monotonic() < deadline:
         time.sleep(1)
@@ -116,16 +119,18 @@ def test_a_build_that_sleeps_for_ever(project, client):
     assert gone(mark)
 
 
+@alone
 def test_a_build_that_forks_without_end(project, client):
     mark = secrets.token_hex(8)
     (project / "bomb.py").write_text(BOMB)
     build_file(project, f"COPY bomb.py /{mark}.py\nRUN python3 /{mark}.py")
-    outcome = ended(client, project, timeout=20)
+    outcome = ended(client, project, timeout=10)
     assert outcome.exit == 2
     assert "nothing has held me" not in outcome.told
     assert gone(mark)
 
 
+@alone
 def test_a_build_may_have_so_many_processes_only(project, engine, client):
     """The limit itself: the build tells how many processes it came to."""
     if not os.access("/sys/fs/cgroup", os.W_OK) or not engine.url.startswith("unix://"):
@@ -151,15 +156,17 @@ def test_a_build_may_have_so_many_processes_only(project, engine, client):
     assert came_to <= limits.BUILD_PROCESSES
 
 
+@alone
 def test_a_build_that_writes_without_end(project, client):
     """It writes for as long as it may, up to 8 GB, and what it wrote is gone afterwards."""
     mark = secrets.token_hex(8)
     build_file(project, f"RUN head -c 8000000000 /dev/zero > /{mark}; sleep 600")
-    outcome = ended(client, project, timeout=20)
+    outcome = ended(client, project, timeout=12)
     assert outcome.exit == 2
     assert gone(mark)
 
 
+@alone
 def test_a_disk_that_is_nearly_full_ends_the_build(project, client, monkeypatch):
     """The watch on the disk, with a limit that is reached after 2 GB of it."""
     build_file(project, "RUN head -c 6000000000 /dev/zero > /filler; sleep 600")
@@ -176,6 +183,7 @@ def test_a_disk_that_is_nearly_full_ends_the_build(project, client, monkeypatch)
     assert time.monotonic() - began < 55
 
 
+@alone
 @pytest.mark.parametrize(
     "what",
     [
@@ -185,10 +193,10 @@ def test_a_disk_that_is_nearly_full_ends_the_build(project, client, monkeypatch)
     ],
 )
 def test_a_build_that_prints(what, project, client):
-    (project / "Dockerfile").write_text(f"{FROM}RUN {what}\n{SERVED}")
+    (project / "Dockerfile").write_text(f"{FROM}{SERVED}RUN {what}\n")
     outcome = ended(client, project, "--check", "builds", timeout=90)
     assert outcome.exit == 0, outcome.told
-    (project / "Dockerfile").write_text(f"{FROM}RUN {what}; echo the reason; exit 7\n{SERVED}")
+    (project / "Dockerfile").write_text(f"{FROM}{SERVED}RUN {what}; echo the reason; exit 7\n")
     outcome = ended(client, project, "--check", "builds", timeout=90)
     assert outcome.exit == 2
     assert len(outcome.told) < 20_000
@@ -199,6 +207,7 @@ def test_a_build_that_prints(what, project, client):
 # --- the context -----------------------------------------------------------------------------------------------------
 
 
+@alone
 def test_a_context_of_1_gb(project, client):
     with (project / "big.bin").open("wb") as file:
         file.truncate(10**9)
@@ -290,13 +299,15 @@ threading.Thread(target=harm, daemon=True).start()
 """
 
 
+@alone
 def test_an_application_that_forks_without_end(project, client):
     (project / "app" / "main.py").write_text(BOMB)
-    outcome = ended(client, project, timeout=30)
+    outcome = ended(client, project, timeout=15)
     assert outcome.exit == 2
     assert "nothing has held me" not in outcome.told
 
 
+@alone
 def test_an_application_that_forks_while_it_serves(project, client):
     (project / "app" / "main.py").write_text(
         IN_BACKGROUND.format(harm="exec(compile(open('/code/app/bomb.py').read(), 'bomb', 'exec'))")
@@ -306,6 +317,7 @@ def test_an_application_that_forks_while_it_serves(project, client):
     assert outcome.exit in (0, 1, 2)
 
 
+@alone
 def test_an_application_that_allocates_without_end(project, client):
     (project / "app" / "main.py").write_text("held = []\nwhile True:\n    held.append(bytearray(b'x') * 10_000_000)\n")
     outcome = ended(client, project, timeout=40)
@@ -313,6 +325,7 @@ def test_an_application_that_allocates_without_end(project, client):
     assert "memory" in outcome.told.lower()
 
 
+@alone
 def test_an_application_that_allocates_while_it_serves(project, client):
     (project / "app" / "main.py").write_text(
         IN_BACKGROUND.format(
@@ -324,6 +337,7 @@ def test_an_application_that_allocates_while_it_serves(project, client):
     assert outcome.exit in (1, 2)
 
 
+@alone
 def test_an_application_that_prints_without_end(project, client):
     (project / "app" / "main.py").write_text(
         IN_BACKGROUND.format(harm="while True: print('the quick brown fox ' * 50, flush=True)")
@@ -333,9 +347,10 @@ def test_an_application_that_prints_without_end(project, client):
     assert outcome.verdicts["starts"] == "pass"
 
 
+@alone
 def test_an_application_that_prints_and_never_listens(project, client):
     (project / "app" / "main.py").write_text("while True:\n    print('the quick brown fox ' * 50, flush=True)\n")
-    outcome = ended(client, project, timeout=30)
+    outcome = ended(client, project, timeout=15)
     assert outcome.exit == 2
     assert len(outcome.told) < 50_000
 
@@ -345,10 +360,11 @@ def test_an_application_that_never_answers(project, client):
     (project / "app" / "main.py").write_text(
         "import socket, time\ns = socket.create_server(('0.0.0.0', 8000))\nwhile True:\n    time.sleep(1)\n"
     )
-    outcome = ended(client, project, timeout=25)
+    outcome = ended(client, project, timeout=15)
     assert outcome.exit == 2
 
 
+@alone
 def test_an_application_that_answers_without_end(project, client):
     """Each answer is a stream that never ends, that of `/`, too."""
     (project / "app" / "main.py").write_text(
