@@ -40,7 +40,8 @@ def prove(fault: Fault, notebooks: Path) -> None:
     short = shorten(fault, read(notebooks / f"{fault.lesson}.ipynb"))
     if digest(short) not in seen_green():
         if red := run(copy.deepcopy(short), notebooks):
-            raise Unproven(f"{fault}: what its claim needs of the lesson is red without the fault, too: {red}")
+            seen = f"{fault}: what its claim needs of the lesson is red without the fault, too: {red}"
+            raise Unproven(f"{seen}. Is there something that it needs, and has no name of? It belongs to UNNAMED.")
         remember(short, fault)
     make(fault, short)
     red = run(short, notebooks)
