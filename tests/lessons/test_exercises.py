@@ -21,7 +21,7 @@ from execute import NOTEBOOKS, copy_of_lessons, lessons, read
 from nbformat import NotebookNode
 from rules import calls, code_cells
 from seed import run as run_lesson
-from shorten import shortened
+from shorten import names_of_none, shortened
 
 WITH_EXERCISE = [path.stem for path in lessons() if path.stem != "00_start_here"]
 AT_LEAST = 3
@@ -172,6 +172,17 @@ EXERCISES = [
 ]
 
 
+def shortened_for(lesson: str, name: str, notebook: NotebookNode) -> NotebookNode:
+    """What an exercise and the clean-up need of their lesson."""
+    (ids,) = ([cell.id for cell in part.cells] for part in parts(notebook) if part.folder == name)
+    return shortened(lesson, notebook, [*ids, code_cells(notebook)[-1].id])
+
+
+@pytest.mark.parametrize(("lesson", "name"), EXERCISES)
+def test_what_is_left_for_an_exercise_uses_no_name_that_is_gone(lesson, name):
+    assert not names_of_none(shortened_for(lesson, name, read(NOTEBOOKS / f"{lesson}.ipynb")))
+
+
 @pytest.mark.prove
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize(("lesson", "name"), EXERCISES)
@@ -179,8 +190,7 @@ def test_each_attempt_is_told_what_was_observed_in_it(lesson, name, tmp_path, re
     folder = copy_of_lessons(tmp_path)
     notebook = read(folder / f"{lesson}.ipynb")
     solved, told_hints = solution(notebook, name), hints(notebook)
-    (ids,) = ([cell.id for cell in part.cells] for part in parts(notebook) if part.folder == name)
-    notebook = shortened(lesson, notebook, [*ids, code_cells(notebook)[-1].id])
+    notebook = shortened_for(lesson, name, notebook)
     (part,) = (part for part in parts(notebook) if part.folder == name)
     attempts, told_given = lay_attempts(notebook, part, solved, WRONG.get(lesson, []))
     # An earlier run of the lesson has left an attempt: a file of the reader's, and nothing of what is given.
