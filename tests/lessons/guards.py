@@ -8,10 +8,17 @@ and `test_guards.py` plants each hole and sees red.
 from __future__ import annotations
 
 import contextlib
+import sys
 import time
 from collections.abc import Iterator
 from queue import Empty
 
+# nbval imports jsonschema, and that loads what checks two formats that no schema here asks for: IRIs, for which it
+# compiles a grammar, and durations. It takes more than a second, in each process of each run.
+sys.modules.setdefault("rfc3987_syntax", None)
+sys.modules.setdefault("isoduration", None)
+
+# ruff: noqa: E402
 import nbval.plugin
 import psutil
 import pytest

@@ -1,5 +1,6 @@
 """Each hole that `guards.py` closes is planted in a small notebook, and pytest, configured as it is, must see red."""
 
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
@@ -63,6 +64,11 @@ def planted(tmp_path_factory) -> Run:
         short = pool.submit(run, endless, f"--nbval-cell-timeout={SECONDS}", env=NO_ENGINE)
         long = run(folder, "--nbval-cell-timeout=60", env=NO_ENGINE)
         return Run(long.code, long.text, long.results | short.result().results)
+
+
+def test_a_run_does_not_compile_a_grammar_that_it_does_not_need():
+    assert "nbval.plugin" in sys.modules
+    assert sys.modules["rfc3987_syntax"] is None
 
 
 def test_every_lesson_is_part_of_every_run(pytestconfig):
