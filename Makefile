@@ -78,7 +78,9 @@ lint: .venv/ready
 
 clean:                ## leave nothing behind, but for your answers to exercises
 	[ ! -x $(BIN)/dockerlab ] || $(BIN)/dockerlab clean --everything
-	rm -rf .venv .venv-site $(HUB)/.venv $(HUB)/node_modules $(HUB)/state build .pytest_cache .ruff_cache bench.json
+	rm -rf .venv .venv-site $(HUB)/.venv $(HUB)/node_modules $(HUB)/state .pytest_cache .ruff_cache bench.json
+	[ -L build ] || ! grep -qsxF "$(CURDIR)/build/site" build/site/.dockerlab || rm -rf build/site
+	rmdir build 2>/dev/null || true
 
 notebooks: setup      ## execute all lessons anew, and normalise them
 	$(BIN)/python tests/lessons/normalise.py $(NOTEBOOKS)

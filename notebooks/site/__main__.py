@@ -18,6 +18,8 @@ from sphinx.cmd.build import main as sphinx_build
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 
+MARK = ".dockerlab"
+
 
 def build(folder: Path) -> int:
     """Build the site into a folder, in place of an earlier one, and check its links.
@@ -26,8 +28,11 @@ def build(folder: Path) -> int:
         0: built; 1: not built, and why is printed.
     """
     folder = folder.resolve()
-    if folder.exists() and any(folder.iterdir()) and not (folder / "searchindex.js").exists():
-        print(f"{folder} holds other things than an earlier site. Name a folder that is empty or new.", file=sys.stderr)
+    if folder.exists() and any(folder.iterdir()) and not is_made_here(folder):
+        print(
+            f"{folder} holds other things than a site that was made there. Name a folder that is empty or new.",
+            file=sys.stderr,
+        )
         return 1
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".site-", dir=folder.parent) as work:
@@ -38,10 +43,17 @@ def build(folder: Path) -> int:
         if broken := links.broken(site):
             print(*broken, f"{len(broken)} broken links", sep="\n", file=sys.stderr)
             return 1
+        (site / MARK).write_text(f"{folder}\n")
         shutil.rmtree(folder, ignore_errors=True)
         site.rename(folder)
     print(f"The site is in {folder}. To read it: {sys.executable} -m http.server --bind 127.0.0.1 -d {folder}")
     return 0
+
+
+def is_made_here(folder: Path) -> bool:
+    """Whether an earlier site was written to this folder, and to no other: it carries a mark that says so."""
+    mark = folder / MARK
+    return mark.is_file() and mark.read_text() == f"{folder}\n"
 
 
 if __name__ == "__main__":

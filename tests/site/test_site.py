@@ -250,9 +250,9 @@ def test_what_sphinx_warns_of_is_an_error_and_leaves_the_earlier_site(tmp_path):
             if "image/png" in output.get("data", {}):
                 del output["metadata"]["image/png"]["alt"]
     (notebooks / "04_layer_cache.ipynb").write_text(json.dumps(lesson))
-    earlier = tmp_path / "made" / "searchindex.js"
+    earlier = tmp_path / "made" / ".dockerlab"
     earlier.parent.mkdir()
-    earlier.touch()
+    earlier.write_text(f"{earlier.parent}\n")
 
     run = make_site(tmp_path, earlier.parent)
 
@@ -263,9 +263,12 @@ def test_what_sphinx_warns_of_is_an_error_and_leaves_the_earlier_site(tmp_path):
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".site-")] == []
 
 
-def test_a_folder_with_other_things_stays_as_it_is(tmp_path):
-    (tmp_path / "mine.txt").touch()
+@pytest.mark.parametrize(
+    "name", ["mine.txt", "searchindex.js", ".dockerlab"], ids=["", "another site", "a copied site"]
+)
+def test_a_folder_with_other_things_stays_as_it_is(tmp_path, name):
+    (tmp_path / name).write_text("/elsewhere\n")
     run = make_site(ROOT, tmp_path)
     assert run.returncode == 1
     assert "holds other things" in run.stderr
-    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+    assert (tmp_path / name).read_text() == "/elsewhere\n"
