@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -98,7 +99,8 @@ def test_killed(moment, seconds, tmp_path, client):
 def test_a_closed_standard_output(tmp_path, client):
     """`dockerlab audit | head -1` closes the pipe early."""
     folder = audits.copied("app_factory", tmp_path)
-    command = f"{sys.executable} -m dockerlab.cli audit {folder} --check starts | head -c 1"
+    audit = shlex.join([sys.executable, "-m", "dockerlab.cli", "audit", str(folder), "--check", "starts"])
+    command = f"{audit} | head -c 1"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=120)
     assert "Traceback" not in done.stderr
 

@@ -8,13 +8,14 @@ import sys
 from pathlib import Path
 
 import pytest
+import python_script
 from dockerlab import paths
 from kit.conftest import write_kit
 
 ROOT = paths.NOTEBOOKS.parent
 
 PLAYED = f"""\
-#!{sys.executable}
+{python_script.HEAD}\
 import json, os, subprocess, sys
 python, arguments = {sys.executable!r}, sys.argv[1:]
 with open(os.environ["SAID"], "a") as said:

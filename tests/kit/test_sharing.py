@@ -55,7 +55,7 @@ def test_the_line_that_participants_type(kit, tmp_path):
 
 
 def typed(line: str, place: Path) -> subprocess.CompletedProcess[str]:
-    line = line.replace("python3", f"{sys.executable} -I -S")
+    line = line.replace("python3", f"{shlex.quote(sys.executable)} -I -S")
     return subprocess.run(["sh", "-c", line], cwd=place, capture_output=True, text=True, check=False, timeout=60)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import dockerlab.lint
 import pytest
+import python_script
 from dockerlab.errors import LabError
 from dockerlab.lint import hadolint
 from dockerlab.records import LintFinding
@@ -33,7 +34,7 @@ def fake(tmp_path, monkeypatch):
         folder = tmp_path / "bin"
         folder.mkdir()
         program = folder / "hadolint"
-        program.write_text(f"#!{sys.executable}\n{script}\n")
+        program.write_text(f"{python_script.HEAD}{script}\n")
         program.chmod(0o755)
         monkeypatch.setattr(sys, "executable", str(folder / "python"))
 
