@@ -21,7 +21,7 @@ class Machine:
     """A clone and empty caches, and commands that have no network but loopback."""
 
     def __init__(self, folder: Path, holder: int, kit: Path) -> None:
-        self.clone = folder / "clone"
+        self.clone = folder / "it's a clone"  # a path such as readers have
         self.holder = holder
         self.kit = kit
         # What the machine has of indexes, caches, authorities and engines is not for this one.

@@ -31,7 +31,7 @@ pytestmark = [
 def kit(tmp_path_factory, engine) -> Path:
     if found := kits.find():
         return found.folder
-    folder = tmp_path_factory.mktemp("bundle") / "kit"
+    folder = tmp_path_factory.mktemp("bundle") / "it's, a kit"
     with contextlib.closing(engine.client()) as client:
         making.make(folder, client)
     return folder
