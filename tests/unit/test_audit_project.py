@@ -145,7 +145,7 @@ def test_nothing_of_the_auditors_is_taken_unasked(definition, shop):
     made = of_service(shop, {"build": ".", **definition})
     assert OUTSIDE not in repr(dataclasses.replace(made, left_out=()))
     (told,) = made.left_out if "NOWHERE" not in str(definition) else made.left_out[:1]
-    assert SECRET in told or "outside of the project" in told
+    assert SECRET in told or "outside of the project and was not read" in told
     assert OUTSIDE not in told
 
 
@@ -153,7 +153,10 @@ def test_the_projects_own_env_file_may_be_a_link_that_is_not_followed(shop):
     (shop / ".env").symlink_to("../elsewhere/env")
     made = of_service(shop, {"build": ".", "environment": ["TOKEN"]})
     assert made.environment == {}
-    assert [told.split(",")[0] for told in made.left_out] == ["compose.yaml has .env", "compose.yaml has TOKEN"]
+    assert [told.split(",")[0] for told in made.left_out] == [
+        "compose.yaml names .env",
+        "compose.yaml names the variable TOKEN",
+    ]
 
 
 def test_a_variable_that_is_named_is_taken(shop):
@@ -243,7 +246,7 @@ def test_what_the_audit_does_not_give_a_service_is_told(shop):
     definition = {"build": build, "secrets": ["key"], "configs": ["c"], "privileged": True, "x-note": 1, "image": "i"}
     (told,) = of_service(shop, definition).left_out
     names = "build.additional_contexts`, `build.secrets`, `build.ssh`, `configs`, `privileged`, `secrets"
-    assert told == f"compose.yaml has `{names}` for 'web', which the audit does not give it."
+    assert told == f"compose.yaml names `{names}` for 'web', which the audit does not give it."
 
 
 def test_a_service_extends_another(shop):
@@ -319,7 +322,7 @@ def test_a_pipe_is_not_waited_for(shop):
     os.mkfifo(shop / "pipe.env")
     os.mkfifo(shop / ".env")
     made = of_service(shop, {"build": ".", "env_file": "pipe.env"})
-    assert made.left_out == ("compose.yaml has the env_file pipe.env, which is not there.",)
+    assert made.left_out == ("compose.yaml names the env_file pipe.env, which is not there.",)
 
 
 def test_a_health_check_that_is_switched_off_is_none(shop):

@@ -37,7 +37,7 @@ AUDIT = Audit(
         ),
         Finding("workers-stop", "not measured", "There is one process.", "Each has work.", "", "03_exec_or_shell"),
     ),
-    left_out=("compose.yaml has TOKEN, and nothing is taken from the environment.",),
+    left_out=("compose.yaml names the variable TOKEN, and nothing was taken from your environment.",),
     limited=("512 MB of memory", "no mounts"),
     not_limited=("the network",),
 )  # fmt: skip
@@ -171,7 +171,7 @@ def test_junit_counts():
         "dockerfile": "docker/Dockerfile",
         "warnings": "1",
         "substituted": "python:3.12-slim by dockerlab/base:trixie",
-        "left-out": "compose.yaml has TOKEN, and nothing is taken from the environment.",
+        "left-out": "compose.yaml names the variable TOKEN, and nothing was taken from your environment.",
         "limited": "no mounts",
         "not-limited": "the network",
     }

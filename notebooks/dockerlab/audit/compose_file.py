@@ -230,7 +230,7 @@ class _Compose:
     def _variables_in(self, path: Path, written: str, *, required: bool) -> dict[str, str]:
         """The variables of an `env_file`, or of the project's own `.env`."""
         if not (found := self.inside(path)):
-            self._leave_out(f"{written}, which lies outside of the project and is not read: --env-file names a file")
+            self._leave_out(f"{written}, which is outside of the project and was not read; --env-file takes a file")
             return {}
         if not found.is_file():
             if required:
@@ -335,12 +335,12 @@ class _Compose:
             notes=tuple(told[key] for key in told if key in service["notes"]),
         )
         if self.not_taken:
-            names = ", ".join(self.not_taken)
-            self._leave_out(f"{names}, and nothing is taken from the environment: --env NAME names a variable")
+            names = "the variable" + "s" * (len(self.not_taken) > 1) + " " + ", ".join(self.not_taken)
+            self._leave_out(f"{names}, and nothing was taken from your environment; --env NAME takes a variable")
         return replace(project, left_out=tuple(self.left_out))
 
     def _leave_out(self, what: str) -> None:
-        self.left_out[f"{self.shown} has {what}."] = None
+        self.left_out[f"{self.shown} names {what}."] = None
 
 
 def _closing(text: str, place: int) -> int:
