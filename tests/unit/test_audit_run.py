@@ -105,15 +105,20 @@ def test_no_log_holds_the_audit():
 STARTED = "INFO: Application startup complete.\n"
 
 
-def runner(logs):
-    """A runner, and a service whose log is another one each time."""
-    made = object.__new__(run.Runner)
-    made._may_have_workers = lambda service: False
-    texts = iter(logs)
-    return made, SimpleNamespace(logs=lambda: next(texts))
+@pytest.fixture
+def runner(monkeypatch):
+    """Makes a runner, and a service with so many processes, whose log is another one each time."""
+
+    def make(logs, processes=3):
+        made, texts = object.__new__(run.Runner), iter(logs)
+        monkeypatch.setattr(run, "_processes", lambda container: range(processes))
+        return made, SimpleNamespace(logs=lambda: next(texts), container=None)
+
+    monkeypatch.setattr(run.Runner, "_may_have_workers", lambda runner, service: False)
+    return make
 
 
-def test_lifespans_are_counted_when_no_more_begin():
+def test_lifespans_are_counted_when_no_more_begin(runner):
     made, service = runner(
         itertools.chain(["", f"{run._UVICORN_STARTED}\n"], itertools.repeat(run._UVICORN_STARTED * 2))
     )
@@ -121,12 +126,17 @@ def test_lifespans_are_counted_when_no_more_begin():
     assert runner([""] * 9)[0]._lifespans(runner(itertools.repeat(""))[1], False) == (None, "")
 
 
-def test_workers_that_end_and_start_again_do_not_hold_the_audit(monkeypatch):
+def test_more_lifespans_than_processes_are_of_workers_that_have_ended(runner):
+    made, service = runner(itertools.repeat(STARTED * 4))
+    assert made._lifespans(service, False) == (None, run._RESTARTS)
+    made, service = runner(itertools.repeat(STARTED * 4), processes=0)
+    assert made._lifespans(service, False) == (4, ""), "nothing can tell the processes"
+
+
+def test_workers_that_end_and_start_again_do_not_hold_the_audit(runner, monkeypatch):
     monkeypatch.setattr(run, "WORKERS_SECONDS", 0.3)
     made, service = runner(STARTED * number for number in itertools.count())
-    count, why = made._lifespans(service, False)
-    assert count is None
-    assert "again and again" in why
+    assert made._lifespans(service, False) == (None, run._RESTARTS)
 
 
 # --- limits ----------------------------------------------------------------------------------------------------------

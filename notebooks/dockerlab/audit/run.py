@@ -71,6 +71,8 @@ _MOST_REFUSALS = 1000  # lines of a log that are looked at for one
 
 _TLS = re.compile(r"(?i)running on https://\S+|listening at: https://\S+")
 
+_RESTARTS = "lifespans begin again and again: workers end, and others take their place"
+
 _UVICORN_STARTED = "Application startup complete"
 _UVICORN_ENDED = "Application shutdown complete"
 
@@ -452,7 +454,7 @@ class Runner:
     def _lifespans(self, service: Service, probe: bool) -> tuple[int | None, str]:
         """How many lifespans have started, when all had time to. Worker processes start one after the other.
 
-        Where new ones begin again and again, there is no such number, and a sentence tells so.
+        Where new ones begin in the place of others, there is no such number, and a sentence tells so.
         """
         marker = guest.STARTED if probe else _UVICORN_STARTED
         began = since = time.monotonic()
@@ -462,7 +464,9 @@ class Runner:
             if (now := service.logs().count(marker)) != count:
                 count, since = now, time.monotonic()
             if since > began + WORKERS_SECONDS:
-                return None, "lifespans begin again and again: workers end, and others take their place"
+                return None, _RESTARTS
+        if 0 < len(_processes(service.container)) < count:
+            return None, _RESTARTS
         return count or None, ""
 
     def _may_have_workers(self, service: Service) -> bool:
