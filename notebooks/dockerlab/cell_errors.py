@@ -22,6 +22,8 @@ from .errors import EngineUnreachable, LabError
 _PATIENCE_SECONDS = 5
 """An engine that runs answers at once; one on a very busy machine within a second or two."""
 
+_watched: list[engine.Engine] = []
+
 
 def get_ipython() -> Any:
     """The notebook's shell, or None: a program that has not loaded IPython is no notebook, and it is slow to load."""
@@ -46,7 +48,19 @@ def watch(engine_: engine.Engine) -> None:
         else:
             shell.showtraceback((kind, error, trace), tb_offset=tb_offset)
 
-    shell.set_custom_exc((Exception,), show)
+    shell.set_custom_exc((Exception,), show)  # in place of an earlier lab's
+    _watched[:] = [engine_]
+
+
+def watch_no_more(engine_: engine.Engine) -> None:
+    """The lab is closed: from now on an error is the cell's own. Where a later lab is open, its engine is watched on.
+
+    Args:
+        engine_: what `watch` was given.
+    """
+    if _watched and _watched[0] is engine_ and (shell := get_ipython()):
+        shell.set_custom_exc((), None)
+        _watched.clear()
 
 
 def _of_the_engine(error: BaseException, engine_: engine.Engine) -> LabError | None:
@@ -66,8 +80,9 @@ def _of_the_engine(error: BaseException, engine_: engine.Engine) -> LabError | N
 def answers(engine_: engine.Engine) -> bool:
     """Whether the engine answers now."""
     try:
-        with contextlib.closing(engine_.client()) as client:
-            client.api.timeout = _PATIENCE_SECONDS
+        with contextlib.closing(engine_.client(_PATIENCE_SECONDS)) as client:
             return bool(client.ping())
+    except APIError:  # what it answers is an error
+        return True
     except (LabError, DockerException, requests.RequestException, OSError):
         return False

@@ -12,7 +12,7 @@ import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from . import folders, paths
 
@@ -24,12 +24,25 @@ def _mark(lesson: str) -> Path:
 class LessonRun:
     """What one kernel has run of a lesson since its lab was opened. Outside of a notebook: nothing."""
 
+    _told: ClassVar[dict[str, LessonRun]] = {}  # of the kernel's cells: one for each lesson that is open
+
     def __init__(self, lesson: str) -> None:
         self.lesson = lesson
         self._passed: set[str] = set()
+        self._shell: Any = None
+        if earlier := self._told.get(lesson):
+            earlier._hear_no_more()
         ipython = sys.modules.get("IPython")  # a program that has not loaded it is no notebook
         if shell := ipython and ipython.get_ipython():
             shell.events.register("post_run_cell", self._cell_ended)
+            self._shell = shell
+            self._told[lesson] = self
+
+    def _hear_no_more(self) -> None:
+        if self._shell:
+            self._shell.events.unregister("post_run_cell", self._cell_ended)
+            self._shell = None
+            del self._told[self.lesson]
 
     def _cell_ended(self, result: Any) -> None:
         cell = {result.info.cell_id or result.info.raw_cell, result.info.raw_cell}
@@ -40,6 +53,7 @@ class LessonRun:
 
         What cannot be read or written leaves no mark, and is no error: the lesson itself has ended well.
         """
+        self._hear_no_more()
         with contextlib.suppress(OSError, ValueError, LookupError, TypeError):
             claims = _claims(paths.NOTEBOOKS / f"{self.lesson}.ipynb")
             if claims and all(self._passed & claim for claim in claims):

@@ -1,6 +1,7 @@
 """A cell that fails because the engine went away says so; any other error is shown as it is."""
 
 import re
+import time
 from types import SimpleNamespace
 
 import docker
@@ -28,7 +29,7 @@ def there(timeout=None):
     return SimpleNamespace(ping=lambda: True, close=lambda: None, api=SimpleNamespace())
 
 
-def gone():
+def gone(timeout=None):
     return docker.DockerClient(base_url=URL, version="1.41")
 
 
@@ -78,6 +79,40 @@ def test_an_error_of_the_laboratory_says_enough(shell):
     assert shell.shown == [("BuildFailed", "The disk was full.\nMake room.", shell.shown[0][2])]
 
 
+def test_an_engine_that_hangs_is_not_waited_for(shell, hung, monkeypatch):
+    """Not for its version either, which the SDK asks for when a client is made."""
+    monkeypatch.setattr(cell_errors, "_PATIENCE_SECONDS", 0.1)
+    cell_errors.watch(hung)
+    began = time.monotonic()
+    shell.run_cell("prnit('a typo')")
+    assert time.monotonic() - began < 30  # the SDK itself would wait for two minutes
+    [(kind, told, _)] = shell.shown
+    assert (kind, "NameError" in told) == ("EngineUnreachable", True)
+
+
+def test_an_engine_whose_answer_is_an_error_answers(shell):
+    def refuse():
+        raise docker.errors.APIError("503 Server Error", explanation="busy")
+
+    cell_errors.watch(SimpleNamespace(url=URL, client=lambda _: SimpleNamespace(ping=refuse, close=lambda: None)))
+    shell.run_cell("1 / 0")
+    assert shell.shown[0][0] == "ZeroDivisionError"
+
+
+def test_the_last_engine_is_watched_until_its_lab_is_closed(shell):
+    first, second = (SimpleNamespace(url=url, client=gone) for url in ("unix:///first", "unix:///second"))
+    cell_errors.watch(first)
+    cell_errors.watch(second)
+    cell_errors.watch_no_more(first)
+    shell.run_cell("1 / 0")
+    cell_errors.watch_no_more(second)
+    cell_errors.watch_no_more(second)
+    shell.run_cell("1 / 0")
+    assert [kind for kind, _, _ in shell.shown] == ["EngineUnreachable", "ZeroDivisionError"]
+    assert "unix:///second" in shell.shown[0][1]
+
+
 def test_outside_of_a_notebook_nothing_is_done(monkeypatch):
     monkeypatch.setattr(cell_errors, "get_ipython", lambda: None)
     cell_errors.watch(SimpleNamespace(url=URL, client=gone))
+    cell_errors.watch_no_more(SimpleNamespace(url=URL, client=gone))

@@ -1,7 +1,11 @@
 """What an engine's answers tell, which engines are refused, and what happens where there is none."""
 
 import dataclasses
+import http.server
 import os
+import threading
+import time
+from pathlib import Path
 
 import dockerlab.engine
 import pytest
@@ -94,6 +98,58 @@ def test_a_named_engine_that_does_not_answer_is_an_error(no_engine, monkeypatch)
     with pytest.raises(EngineUnreachable, match=r"DOCKER_HOST names, does not answer \(Connection refused\)") as error:
         dockerlab.engine.ensure()
     assert "unset DOCKER_HOST" in error.value.do
+
+
+def test_an_engine_that_hangs_is_waited_for_no_longer_than_one_that_works_needs(hung, monkeypatch):
+    """Whatever time its work may take later: the SDK asks for the version when a client is made."""
+    monkeypatch.setattr(discovery, "HELLO_SECONDS", 0.1)
+    began = time.monotonic()
+    with pytest.raises(EngineUnreachable, match=r"does not answer \(timed out\)"):
+        hung.client(timeout=120)
+    with pytest.raises(EngineUnreachable, match=r"does not answer \(timed out\)"):
+        discovery.probe(sources.Endpoint(hung.url, "default socket"))
+    assert time.monotonic() - began < 30
+
+
+@pytest.mark.parametrize(
+    ("status", "answer", "told"),
+    [
+        (403, b'{"message": "not for you"}', "answers with an error (not for you)"),
+        (200, b"<html>", "answers, and not as an engine does"),
+        (200, b"{}", "answers, and not as an engine does"),
+        (200, b"[]", "answers, and not as an engine does"),
+    ],
+)
+def test_what_answers_otherwise_is_not_told_as_silent(status, answer, told):
+    class Other(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Other) as server:
+        threading.Thread(target=server.handle_request, daemon=True).start()
+        with pytest.raises(EngineUnreachable) as error:
+            discovery.probe(sources.Endpoint(f"tcp://127.0.0.1:{server.server_port}", "DOCKER_HOST"))
+    assert told in error.value.seen
+
+
+@pytest.mark.parametrize(
+    ("url", "cert_path", "told"),
+    [
+        ("htp://engine", None, "cannot be asked (Invalid bind address protocol"),
+        ("tcp://engine:port", None, "cannot be asked (Port could not be cast"),
+        ("tcp://127.0.0.1:1", Path("/nowhere/certs"), "cannot be asked (there is no folder /nowhere/certs"),
+    ],
+)
+def test_an_address_that_is_mistyped_is_not_told_as_an_engine_that_is_silent(url, cert_path, told):
+    with pytest.raises(EngineUnreachable) as error:
+        discovery.probe(sources.Endpoint(url, "DOCKER_HOST", cert_path, tls_verify=True))
+    assert told in error.value.seen
 
 
 def test_a_socket_that_may_not_be_opened_is_told(no_engine, monkeypatch):

@@ -131,6 +131,20 @@ def test_a_notebook_shows_a_link_to_each_lesson():
     assert '<a href="01_first.ipynb">○ 01 to do</a> · <a href="02_second.ipynb">○ 02 to do</a>' in shown
 
 
+def test_a_kernel_tells_one_run_of_a_lesson_of_its_cells_until_that_is_closed(shell):
+    before = list(shell.events.callbacks["post_run_cell"])
+    first = LessonRun("01_first")
+    again = LessonRun("01_first")  # its first cell is run twice
+    audit = LessonRun("audit")  # within the lesson
+    audit.close()
+    shell.run_cell("1", cell_id="a")
+    assert (first._passed, again._passed) == (set(), {"a", "1"})
+    again.close()
+    again.close()
+    first.close()
+    assert shell.events.callbacks["post_run_cell"] == before
+
+
 def test_outside_of_a_notebook_nothing_is_done(monkeypatch, lessons):
     InteractiveShell.clear_instance()
     (lessons / "work").mkdir()

@@ -10,13 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import docker
-from docker.errors import DockerException
+from docker.errors import APIError, DockerException
 from docker.tls import TLSConfig
-from requests.exceptions import RequestException
+from requests.exceptions import JSONDecodeError, RequestException
 
 from ..errors import EngineMissing, EngineUnreachable
 from . import embedded, sources, systems
 from .sources import Endpoint
+
+HELLO_SECONDS = 15
+"""How long an engine may take to say which API it speaks. One that does not, hangs; others may need longer to work."""
 
 OLDEST_API = (1, 41)
 """The API of Docker Engine 20.10, the oldest that the lessons were measured on (engine API version history)."""
@@ -65,7 +68,8 @@ class Engine:
         """A client of the docker SDK for this engine.
 
         Args:
-            timeout: how many seconds the engine may be silent during one request.
+            timeout: how many seconds the engine may be silent during one request; during the first, which asks for its
+                version, `HELLO_SECONDS` at most.
 
         Raises:
             EngineUnreachable: the engine no longer answers.
@@ -126,7 +130,7 @@ def find() -> Engine:
     raise EngineMissing(*systems.missing())
 
 
-def probe(endpoint: Endpoint, timeout: float = 15) -> Engine:
+def probe(endpoint: Endpoint, timeout: float = HELLO_SECONDS) -> Engine:
     """Ask an engine what it is.
 
     Args:
@@ -186,24 +190,27 @@ def refuse_unusable(engine: Engine, os_type: str = "linux") -> None:
 def _connect(endpoint: Endpoint, timeout: float) -> docker.DockerClient:
     tls: TLSConfig | bool = False
     try:
-        if endpoint.cert_path:
-            folder = endpoint.cert_path
+        if folder := endpoint.cert_path:
+            if not folder.is_dir():
+                raise ValueError(f"there is no folder {folder} with certificates for it")
             pair = (str(folder / "cert.pem"), str(folder / "key.pem")) if (folder / "cert.pem").exists() else None
             authority = str(folder / "ca.pem") if (folder / "ca.pem").exists() else None
             tls = TLSConfig(client_cert=pair, ca_cert=authority, verify=endpoint.tls_verify)
-        return docker.DockerClient(
+        client = docker.DockerClient(
             base_url=endpoint.url,
             version="auto",
-            timeout=timeout,
+            timeout=min(timeout, HELLO_SECONDS),
             tls=tls,
             use_ssh_client=endpoint.url.startswith("ssh://"),
         )
+        client.api.timeout = timeout
+        return client
     except (DockerException, RequestException, OSError, ValueError) as error:
         raise _unreachable(endpoint, error) from error
 
 
 def _unreachable(endpoint: Endpoint, error: Exception) -> EngineUnreachable:
-    reason = _innermost(error)
+    what = _what_is_wrong(error)
     said = {"DOCKER_HOST": "which the variable DOCKER_HOST names", "embedded": "which the lab started"}.get(
         endpoint.source, f"from the {endpoint.source}"
     )
@@ -215,17 +222,26 @@ def _unreachable(endpoint: Endpoint, error: Exception) -> EngineUnreachable:
         do = "Start it anew: `dockerlab engine stop`, then `dockerlab engine start`."
     else:
         do = systems.how_to_start()
-    return EngineUnreachable(f"The engine at {endpoint.url}, {said}, does not answer ({reason}).", do)
+    return EngineUnreachable(f"The engine at {endpoint.url}, {said}, {what}.", do)
 
 
-def _innermost(error: BaseException) -> str:
-    """The reason under the SDK's and urllib3's wrapping: ``Connection refused``."""
-    seen: set[int] = set()
-    while id(error) not in seen:
-        seen.add(id(error))
-        inner = [part for part in getattr(error, "args", ()) if isinstance(part, BaseException)]
-        if following := (inner[-1] if inner else error.__cause__ or error.__context__):
-            error = following
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
+def _what_is_wrong(error: BaseException) -> str:
+    """What the SDK's and urllib3's wrapping hides: ``does not answer (Connection refused)``."""
+    chain = [error]
+    while True:
+        inner = [part for part in getattr(chain[-1], "args", ()) if isinstance(part, BaseException)]
+        following = inner[-1] if inner else chain[-1].__cause__ or chain[-1].__context__
+        if following is None or following in chain:
+            break
+        chain.append(following)
+    if refusal := next((each for each in chain if isinstance(each, APIError)), None):
+        return f"answers with an error ({refusal.explanation or refusal})"
+    if any(isinstance(each, KeyError | TypeError | JSONDecodeError) for each in chain):
+        return "answers, and not as an engine does"
+    if any(isinstance(each, OSError) for each in chain):
+        return f"does not answer ({getattr(chain[-1], 'strerror', None) or _first_line(chain[-1])})"
+    return f"cannot be asked ({_first_line(error)})"
+
+
+def _first_line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
