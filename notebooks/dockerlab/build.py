@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import json
 import queue
-import re
 import tempfile
 import threading
 import time
@@ -76,10 +75,11 @@ def build(
     source = build_context.find(project, dockerfile)
     parsed = dockerfiles.parse(source.text)
     name = name or source.folder.resolve().name
-    arguments = {**lab.client.api._proxy_configs.get_environment(), **(build_args or {})}
+    given = {key: value if value is None else str(value) for key, value in (build_args or {}).items()}
+    arguments = {**lab.client.api._proxy_configs.get_environment(), **given}
     if parsed.declares("BASE_IMAGE"):
         arguments.setdefault("BASE_IMAGE", lab.base_image)
-    tag = lab.tag(re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip("-.") or "image")
+    tag = lab.tag(name)
     parameters = {
         "t": tag,
         "dockerfile": source.name,
@@ -274,7 +274,7 @@ class _Run:
         api = self._client.api
         headers = {"Content-Type": "application/x-tar"}
         # Longer than the build may take: while the answer is read, the deadline decides, and not the socket.
-        silence = self._timeout + 5
+        silence = max(self._timeout, 0) + 5
         try:
             return api._post(
                 api._url("/build"), params=parameters, data=tar, headers=headers, stream=True, timeout=silence

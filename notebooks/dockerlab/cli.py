@@ -32,8 +32,15 @@ class Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except LabError as error:
-            errors.print(escape(str(error)))
-            raise typer.Exit(UNUSABLE) from None
+            told = error
+        except Exception as error:
+            from . import engine_errors  # only needed here
+
+            told = engine_errors.explain(error, "", "in the middle of the command", "Look at it: `dockerlab doctor`.")
+            if told is None or isinstance(error, BrokenPipeError):  # of `dockerlab … | head`
+                raise
+        errors.print(escape(str(told)))
+        raise typer.Exit(UNUSABLE)
 
 
 app = typer.Typer(
@@ -81,7 +88,7 @@ def bundle(
 def share(
     folder: Annotated[Path | None, typer.Argument(help="The kit (the one that the lab itself would use).")] = None,
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "0.0.0.0",
-    port: Annotated[int, typer.Option(help="The port to listen on; 0 for one that is free.")] = 8800,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The port to listen on; 0 for one that is free.")] = 8800,
 ) -> None:
     """Serve the offline kit to a room, over plain HTTP, and show who has it."""
     from .kit import find, sharing  # only needed here

@@ -112,8 +112,8 @@ def command_line(container: Container) -> str:
         LookupError: neither the engine nor anything in the image can tell.
     """
     # `docker top` asks the engine's machine for its processes: ten times as fast as a program started in the container.
+    container.reload()
     with contextlib.suppress(APIError):  # that machine, or Podman's container, may have no `ps`
-        container.reload()
         for pid, command in container.top(ps_args="-eo pid,args")["Processes"]:
             if int(pid) == container.attrs["State"]["Pid"]:
                 return command

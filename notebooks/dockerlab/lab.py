@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import secrets
 from pathlib import Path
 
 import docker
-from docker.errors import APIError, DockerException
+from docker.errors import APIError
 
-from . import cell_errors, clean, engine, labels, paths, workspace
-from .errors import EngineUnreachable
+from . import cell_errors, clean, engine, engine_errors, labels, paths, workspace
+from .errors import LabError
 from .progress import LessonRun
+
+_SPECIAL = re.compile(r"[^a-zA-Z0-9_.-]+")
 
 
 class Lab:
@@ -67,12 +70,15 @@ class Lab:
         return self._lock.is_locked
 
     def name(self, short: str) -> str:
-        """A name for a container, network or volume that no other lab on this engine has."""
-        return f"dockerlab-{self.id}-{short}"
+        """A name for a container, network or volume that no other lab on this engine has.
+
+        What an engine takes in no name, a space say, becomes a hyphen.
+        """
+        return f"dockerlab-{self.id}-{_SPECIAL.sub('-', short)}"
 
     def tag(self, short: str) -> str:
-        """A tag for an image that no other lab on this engine has."""
-        return f"dockerlab/{self.id}:{short}"
+        """A tag for an image that no other lab on this engine has; made of the short name as by `name`."""
+        return f"dockerlab/{self.id}:{_SPECIAL.sub('-', short).strip('-.') or 'image'}"
 
     def close(self) -> Closed:
         """Remove all that this lab made on the engine. Safe to call twice. The workspace stays for the reader to look
@@ -80,19 +86,19 @@ class Lab:
 
         Raises:
             EngineUnreachable: the engine does not answer, so nothing could be removed.
+            LabError: it refuses to remove something, or the lab's cache folder cannot be written.
         """
+        do = "Start it again; the next lesson, or `dockerlab clean`, removes what this one left."
         try:
-            left = clean.remove_lab(self.client, self.id)
-            for image in self.pulled:
-                with contextlib.suppress(APIError):  # it is gone, or somebody uses it
-                    self.client.api.remove_image(image)
-        except (APIError, DockerException, OSError) as error:
-            raise EngineUnreachable(
-                f"The engine at {self.engine.url} did not answer while the lab was cleaned up ({error}).",
-                "Start it again; the next lesson, or `dockerlab clean`, removes what this one left.",
-            ) from error
+            with engine_errors.explained(self.engine.url, "while the lab was cleaned up", do):
+                left = clean.remove_lab(self.client, self.id)
+                for image in self.pulled:
+                    with contextlib.suppress(APIError):  # it is gone, or somebody uses it
+                        self.client.api.remove_image(image)
         finally:
             self._lock.release()
+            self.client.close()  # whoever asks by it later opens a connection again
+        cell_errors.watch_no_more(self.engine)
         self._run.close()
         return Closed(self.lesson, tuple(left))
 
@@ -146,14 +152,15 @@ def open_lab(lesson: str) -> Lab:
         WorkspaceUnwritable: the workspace cannot be written.
     """
     found = engine.ensure()
-    with contextlib.closing(found.client()) as client:
-        before = _opened.get(lesson)
-        if before and before.is_open:
-            with contextlib.suppress(EngineUnreachable):  # it was on an engine that is gone, and its objects with it
-                before.close()
-        clean.sweep(client)
-        base = engine.base_image.ensure(client)
-    lab = _opened[lesson] = Lab(lesson, found, base, before and before.workspace)
+    with engine_errors.explained(found.url, "while the lab was opened"):
+        with contextlib.closing(found.client()) as client:
+            before = _opened.get(lesson)
+            if before and before.is_open:
+                with contextlib.suppress(LabError):  # it was on an engine that is gone, and its objects with it
+                    before.close()
+            clean.sweep(client)
+            base = engine.base_image.ensure(client)
+        lab = _opened[lesson] = Lab(lesson, found, base, before and before.workspace)
     cell_errors.watch(found)
     _ask_this_machine_directly()
     paths.fix()

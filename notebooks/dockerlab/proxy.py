@@ -25,10 +25,11 @@ from docker.errors import APIError, NotFound
 from docker.models.containers import Container
 from docker.models.networks import Network
 
+from . import engine_errors
 from .errors import CertificateRefused, LabError
 from .lab import Lab
 from .records import Build, Seen
-from .serve import Service, asking, serve
+from .serve import Service, _start, asking, creating, looking, serve
 from .stop import STARTUP_SECONDS, Variant
 
 CERTIFICATES = PurePosixPath("/etc/nginx/certs")
@@ -75,7 +76,7 @@ def network(lab: Lab, name: str, *, internal: bool = False) -> Network:
                 f"The engine has no addresses left for another network ({words}).",
                 "Look at `docker network ls`; `dockerlab clean` removes those that the laboratory made.",
             ) from error
-        raise
+        raise LabError(f"The engine would not make the network {name!r}: {words}.", "Look at what it says.") from error
 
 
 def subnet(made: Network) -> str:
@@ -89,17 +90,20 @@ def address(container: Container, made: Network) -> str:
     return container.attrs["NetworkSettings"]["Networks"].get(made.name, {}).get("IPAddress", "")
 
 
-def copy_into(container: Container, files: Mapping[str | PurePosixPath, bytes | Path]) -> None:
+def copy_into(container: Container, files: Mapping[str | PurePosixPath, bytes | str | Path]) -> None:
     """Copy files into a container, running or not, as `docker cp` does.
 
     Args:
         container: the container.
         files: what to copy, a file or its content, by the path that it gets in there.
+
+    Raises:
+        LabError: a file cannot be read. Nothing has been copied then.
     """
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
         for path, source in files.items():
-            content = source if isinstance(source, bytes) else source.read_bytes()
+            content = source if isinstance(source, bytes) else _read(source)
             member = tarfile.TarInfo(str(path).lstrip("/"))
             member.size = len(content)
             tar.addfile(member, io.BytesIO(content))
@@ -112,6 +116,13 @@ def _archive(container: Container, path: PurePosixPath) -> bytes | None:
         return b"".join(container.get_archive(str(path))[0])
     except NotFound:
         return None
+
+
+def _read(file: str | Path) -> bytes:
+    try:
+        return Path(file).read_bytes()
+    except OSError as error:
+        raise engine_errors.of_a_file(error) from error
 
 
 # --- the proxy -------------------------------------------------------------------------------------------------------
@@ -152,7 +163,7 @@ class Proxy:
         raise LabError("The proxy does not run.", "Its log says why.", log=self.log())
 
     def _published(self) -> int | None:
-        with asking(self.lab, "the proxy"):
+        with looking(self.lab, "the proxy"):
             self.container.reload()
         bindings = self.container.attrs["NetworkSettings"]["Ports"].get("443/tcp")
         return int(bindings[0]["HostPort"]) if bindings else None
@@ -169,7 +180,7 @@ class Proxy:
 
     def log(self) -> str:
         """All that Nginx has printed so far."""
-        with asking(self.lab, "the proxy"):
+        with looking(self.lab, "the proxy"):
             return self.container.logs().decode(errors="replace")
 
     def last_error(self) -> str:
@@ -221,7 +232,7 @@ class Proxy:
         with asking(self.lab, "the proxy"):
             return {address(self.container, made) for made in (self.web, self.apps)}
 
-    def add(self, *sites: Path) -> None:
+    def add(self, *sites: str | Path) -> None:
         """Copy sites into the running proxy, and let it read its configuration anew, as `nginx -s reload` does.
 
         Args:
@@ -231,8 +242,9 @@ class Proxy:
             LabError: Nginx does not accept one of them. All files are again what they were, and the proxy runs on as
                 before.
         """
+        sites = tuple(map(Path, sites))
         files = {SITES / site.name: site for site in sites}
-        with asking(self.lab, "the proxy"), contextlib.ExitStack() as undo:
+        with looking(self.lab, "the proxy"), contextlib.ExitStack() as undo:
             before = {path: _archive(self.container, path) for path in files}
             undo.callback(self._put_back, before)
             copy_into(self.container, files)
@@ -278,9 +290,9 @@ class Proxy:
 def tls_proxy(
     lab: Lab,
     image: str | Build,
-    sites: Sequence[Path] = (),
+    sites: str | Path | Sequence[str | Path] = (),
     *,
-    hosts: Iterable[str],
+    hosts: str | Iterable[str],
     name: str = "proxy",
     certificate: trustme.LeafCert | None = None,
     authority: trustme.CA | None = None,
@@ -299,30 +311,40 @@ def tls_proxy(
         authority: who issued `certificate`.
 
     Raises:
-        LabError: Nginx does not accept the configuration, or a network cannot be made.
+        LabError: a file cannot be read, a host's name is none, there is no such image, Nginx does not accept the
+            configuration, or a network cannot be made.
     """
+    # Read before anything is made.
+    files = {SITES / Path(site).name: _read(site) for site in ([sites] if isinstance(sites, str | Path) else sites)}
+    hosts = [hosts] if isinstance(hosts, str) else list(hosts)
     authority = authority or trustme.CA()
-    certificate = certificate or authority.issue_cert(*hosts)
+    try:
+        certificate = certificate or authority.issue_cert(*hosts)
+    except ValueError as error:
+        seen = f"No certificate can be made for {', '.join(map(repr, hosts)) or 'no host at all'} ({error})."
+        raise LabError(seen, 'Give host names, without scheme or port: hosts=["shop.example"].') from error
     web = network(lab, f"{name}-web")
     with contextlib.ExitStack() as undo:
         undo.callback(web.remove)
         apps = network(lab, f"{name}-apps", internal=True)
         undo.callback(apps.remove)
-        with asking(lab, name):
+        tag = image.image if isinstance(image, Build) else image
+        with creating(lab, name, tag):
             container = lab.client.containers.create(
-                image.image if isinstance(image, Build) else image,
+                tag,
                 name=lab.name(name),
                 labels=lab.labels,
                 network=web.name,
                 ports={"443/tcp": ("127.0.0.1", None)},
                 mem_limit="128m",
             )
-            undo.callback(container.remove, force=True)
+        undo.callback(container.remove, force=True)
+        with asking(lab, name):
             apps.connect(container)
-            copy_into(container, certificate_files(certificate) | {SITES / site.name: site for site in sites})
-            container.start()
+            copy_into(container, certificate_files(certificate) | files)
+            _start(Service(lab, name, container, 443, "/"), None)
         proxy = Proxy(lab, container, authority, web, apps)
-        if sites:
+        if files:
             proxy.wait()
         undo.pop_all()
     return proxy

@@ -11,10 +11,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import urllib3
-from docker.errors import APIError, ImageNotFound, NotFound
+from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 from docker.models.containers import Container
 
-from . import inside
+from . import engine_errors, inside
 from .errors import AppCrashed, EngineUnreachable, LabError, NeverListened, NotReached, PortTaken
 from .lab import Lab
 from .records import Build
@@ -80,13 +80,13 @@ class Service:
 
     def logs(self) -> str:
         """All that the container has printed so far, to stdout and stderr."""
-        with asking(self.lab, self.name):
+        with looking(self.lab, self.name):
             return self.container.logs().decode(errors="replace")
 
     @cached_property
     def pid1(self) -> str:
         """The command line of the container's main process: ``/bin/sh -c fastapi run app/main.py``."""
-        with asking(self.lab, self.name):
+        with looking(self.lab, self.name):
             return inside.command_line(self.container)
 
     def wait(self, timeout: float = 60) -> None:
@@ -111,7 +111,7 @@ class Service:
             AppCrashed: it has ended.
             EngineUnreachable: the engine no longer answers.
         """
-        with asking(self.lab, self.name):
+        with looking(self.lab, self.name):
             self.container.reload()
             state = self.container.attrs["State"]
             if state["Status"] not in ("exited", "dead"):
@@ -169,8 +169,10 @@ def serve(
         NotReached: it answers inside its container, and twice the engine brought no request to it.
         PortTaken: something else has `host_port`.
         EngineUnreachable: the engine no longer answers.
-        LabError: there is no such image, or the engine would not start the container; its own words are in the message.
+        LabError: there is no such image, or the engine takes an argument not so; its own words are in the message.
     """
+    port, host_port = _port(port), _port(host_port)
+    path = path if path.startswith("/") else f"/{path}"
     short = name or (image.name if isinstance(image, Build) else "container")
 
     def started() -> Service:
@@ -183,9 +185,9 @@ def serve(
             command=command,
             entrypoint=entrypoint,
             init=init,
-            environment=dict(environment or {}),
+            environment=environment or {},
             ports={f"{port}/tcp": ("127.0.0.1", host_port)} if port else {},
-            name=lab.name(re.sub(r"[^a-zA-Z0-9_.-]+", "-", short)) + ("" if name else f"-{secrets.token_hex(3)}"),
+            name=lab.name(short) + ("" if name else f"-{secrets.token_hex(3)}"),
             labels=lab.labels,
             mem_limit=memory,
             pids_limit=PIDS_LIMIT,
@@ -211,10 +213,36 @@ def serve(
     return service
 
 
+def _port(value: int | str | None) -> int | None:
+    """A port as a number; learners write it as a text, too."""
+    if value is None:
+        return None
+    if str(value).isdecimal() and 0 < int(value) < 65536:
+        return int(value)
+    raise LabError(f"{value!r} is not a port.", "A port is a number from 1 to 65535.")
+
+
 def _create(lab: Lab, image: str, short: str, port: int | None, path: str, **how: Any) -> Service:
+    with creating(lab, short, image):
+        return Service(lab, short, lab.client.containers.create(image, **how), port, path)
+
+
+_NOT_TAKEN = (DockerException, TypeError, ValueError, AttributeError)
+"""What the SDK raises for an argument that it cannot read itself: a unit that there is not, an unknown keyword."""
+
+
+@contextlib.contextmanager
+def creating(lab: Lab, short: str, image: str) -> Iterator[None]:
+    """Say it clearly where a container cannot be created.
+
+    Args:
+        lab: the open lab.
+        short: the container's short name.
+        image: what it is created from.
+    """
     try:
         with asking(lab, short):
-            return Service(lab, short, lab.client.containers.create(image, **how), port, path)
+            yield
     except ImageNotFound as error:
         seen = f"There is no image {image} on the engine."
         raise LabError(seen, "Build it first: run the cells above this one.") from error
@@ -224,20 +252,33 @@ def _create(lab: Lab, image: str, short: str, port: int | None, path: str, **how
             raise LabError(seen, "Look at what it says.") from error
         seen = f"There is a container for {short!r} already, from a cell that was run before."
         raise LabError(seen, "Close that one first, or give this one another name.") from error
+    except _NOT_TAKEN as error:
+        seen = f"The container for {short!r} cannot be created so: {str(error).rstrip('.')}."
+        raise LabError(seen, "Look at the arguments.") from error
 
 
 @contextlib.contextmanager
 def asking(lab: Lab, name: str) -> Iterator[None]:
-    """Say it clearly where the engine goes away in the middle of an experiment."""
+    """Say it clearly where the engine goes away in the middle of an experiment, or a file is not to be had."""
     try:
         yield
     except (APIError, LabError):
         raise
-    except (OSError, urllib3.exceptions.HTTPError) as error:  # the errors of `requests` are OSErrors
-        raise EngineUnreachable(
-            f"The engine at {lab.engine.url} stopped answering during the work on {name!r} ({type(error).__name__}).",
-            "Start it again, then run the lesson from its first cell (`dockerlab doctor` shows what is there).",
-        ) from error
+    except (OSError, urllib3.exceptions.HTTPError) as error:
+        if told := engine_errors.explain(error, lab.engine.url, f"during the work on {name!r}"):
+            raise told from error
+        raise
+
+
+@contextlib.contextmanager
+def looking(lab: Lab, name: str) -> Iterator[None]:
+    """As `asking`, where a container is looked at: it may be gone."""
+    try:
+        with asking(lab, name):
+            yield
+    except NotFound as error:
+        seen = f"The container of {name!r} is gone: it was closed, or removed."
+        raise LabError(seen, "Run the cell that starts it, and look at it inside its `with` block.") from error
 
 
 # --- start -----------------------------------------------------------------------------------------------------------
@@ -316,10 +357,12 @@ def _wait(service: Service, ready: str, timeout: float) -> None:
                 if ready in service.logs():
                     return
             elif address := _published(service):
+                limit = httpx.Timeout(min(left, patience), connect=2)
                 try:
-                    client.get(f"{address}{service.path}", timeout=httpx.Timeout(min(left, patience), connect=2))
-                    service.url = address
-                    return
+                    # The head of the answer will do: its body may have no end.
+                    with client.stream("GET", f"{address}{service.path}", timeout=limit):
+                        service.url = address
+                        return
                 except httpx.TransportError as error:
                     problem = error
                 if isinstance(problem, httpx.ReadTimeout):

@@ -98,7 +98,9 @@ def stop(
         LabError: a request was not in flight when the stop began: it had been answered, or lost.
     """
     if in_flight and not service.url:
-        raise ValueError(f"{service.name!r} serves no HTTP, so nothing can be in flight")
+        raise LabError(f"{service.name!r} serves no HTTP, so nothing can be in flight.", "Leave `in_flight` out.")
+    if not isinstance(grace, int) or grace < 0:  # a negative one would let the engine wait without end
+        raise LabError(f"{grace!r} is not a grace period.", "It is a whole number of seconds, 0 or more.")
     service.must_run("before it was stopped")
     pid1 = service.pid1
     with asking(service.lab, service.name):
@@ -206,10 +208,10 @@ def stop_side_by_side(
         # take longer in all (eleven on two processors: 4.5 s in fours to sixes, 6.4 s all at once).
         with ThreadPoolExecutor(2 * processors) as pool:
             list(pool.map(begin, variants))
-        with ThreadPoolExecutor(len(variants)) as pool:
+        with ThreadPoolExecutor(max(len(variants), 1)) as pool:
             return tuple(pool.map(end, variants))
     finally:
-        with ThreadPoolExecutor(len(variants)) as pool:
+        with ThreadPoolExecutor(max(len(variants), 1)) as pool:
             list(pool.map(Service.close, services.values()))
 
 

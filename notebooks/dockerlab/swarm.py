@@ -20,7 +20,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -28,12 +28,13 @@ from typing import Any
 import docker
 import requests
 import trustme
+import urllib3
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 from docker.models.containers import Container
 from docker.models.networks import Network
 from docker.tls import TLSConfig
 
-from . import proxy, traffic
+from . import engine_errors, proxy, traffic
 from .build import build
 from .errors import LabError, PortTaken, SwarmFailed, SwarmNotAllowed
 from .lab import Lab
@@ -130,7 +131,7 @@ class Node:
         self.name = name
         self.container = container
         self._certificates = certificates
-        self.client: docker.DockerClient
+        self.client: docker.DockerClient | None = None
         self.environment: dict[str, str] = {}
 
     def __repr__(self) -> str:
@@ -201,6 +202,27 @@ class Node:
         bindings = self.container.attrs["NetworkSettings"]["Ports"].get(f"{port}/tcp") or []
         return bindings[0]["HostPort"] if bindings else ""
 
+    @contextlib.contextmanager
+    def _asking(self, command: str) -> Iterator[None]:
+        """Say it clearly where the engine in the node does not answer, or refuses.
+
+        Args:
+            command: what would be typed for the same: ``docker service ps``.
+        """
+        try:
+            yield
+        except NotFound:
+            raise
+        except APIError as error:
+            raise _failed(command, self.name, engine_errors.words(error)) from error
+        except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+            seen = f"The engine in {self.name} does not answer ({type(error).__name__})."
+            raise SwarmFailed(seen, "Does the node still run? Ask another one, or start the nodes again.") from error
+
+    def _disconnect(self) -> None:
+        if self.client:
+            self.client.close()
+
     def _connect(self, deadline: float) -> None:
         """Wait until its engine answers."""
         folder = self._certificates
@@ -210,6 +232,7 @@ class Node:
             verify=True,
         )
         while True:
+            self._disconnect()
             try:
                 # The port is there while the container runs.
                 host = f"tcp://127.0.0.1:{self._published(API_PORT) or 1}"
@@ -260,6 +283,8 @@ class Nodes(dict[str, Node]):
     def close(self) -> None:
         """Remove the nodes: their engines, and whatever these hold. Safe to call twice."""
         with asking(self.lab, "the nodes"):
+            for node in self.values():
+                node._disconnect()
             with ThreadPoolExecutor(max(len(self), 1)) as pool:
                 list(pool.map(_remove, [node.container for node in self.values()]))
             with contextlib.suppress(NotFound):
@@ -304,6 +329,8 @@ def start_nodes(
         PortTaken: something else has one of `host_ports`.
         LabError: there is no such image, or the lab's engine refuses such a container.
     """
+    if not isinstance(count, int) or count < 1:
+        raise LabError(f"{count!r} nodes cannot be started.", "Start one or more: start_nodes(lab, 3).")
     require_privileged(lab)
     image = image or node_image(lab)
     tag = image.image if isinstance(image, Build) else image
@@ -406,30 +433,34 @@ def give(nodes: Iterable[Node], images: Sequence[str | Build]) -> None:
         images: which; layers that several share are sent once.
 
     Raises:
-        LabError: there is no such image on the lab's engine.
+        LabError: there is no such image on the lab's engine, or no room for the copy on this machine.
+        SwarmFailed: a node's engine does not answer, or refuses an image.
     """
     nodes = list(nodes)
+    if not nodes or not images:
+        return
     lab = nodes[0].lab
     tags = [image.image if isinstance(image, Build) else image for image in images]
     api = lab.client.api
-    with tempfile.TemporaryDirectory(dir=lab.workspace, prefix=".images-") as folder, asking(lab, "the nodes"):
-        for tag in tags:
-            try:
-                api.inspect_image(tag)
-            except ImageNotFound as error:
-                seen = f"There is no image {tag} on the engine, so it cannot be given to a node."
-                raise LabError(seen, "Build it first: run the cells above this one.") from error
+    with tempfile.TemporaryDirectory(dir=lab.workspace, prefix=".images-") as folder:
         archive = Path(folder) / "images.tar"
-        with (
-            api._get(api._url("/images/get"), params={"names": tags}, stream=True) as answer,
-            archive.open("wb") as file,
-        ):
-            api._raise_for_status(answer)
-            for chunk in answer.iter_content(1 << 20):
-                file.write(chunk)
+        with asking(lab, "the nodes"):
+            for tag in tags:
+                try:
+                    api.inspect_image(tag)
+                except ImageNotFound as error:
+                    seen = f"There is no image {tag} on the engine, so it cannot be given to a node."
+                    raise LabError(seen, "Build it first: run the cells above this one.") from error
+            with (
+                api._get(api._url("/images/get"), params={"names": tags}, stream=True) as answer,
+                archive.open("wb") as file,
+            ):
+                api._raise_for_status(answer)
+                for chunk in answer.iter_content(1 << 20):
+                    file.write(chunk)
 
         def load(node: Node) -> None:
-            with archive.open("rb") as file:
+            with archive.open("rb") as file, node._asking("docker load"):
                 node.client.images.load(file)
 
         with ThreadPoolExecutor(len(nodes)) as pool:
@@ -443,11 +474,13 @@ def tasks(manager: Node, service: str) -> list[Task]:
     """The tasks of a service, the youngest first: those that run, and what the swarm remembers of those that did.
 
     Raises:
-        SwarmFailed: there is no such service.
+        SwarmFailed: there is no such service, the node is no manager, or its engine does not answer.
     """
     found = _service(manager, service)
-    nodes = {item.id: item.attrs["Description"]["Hostname"] for item in manager.client.nodes.list()}
-    told = sorted(manager.client.api.tasks({"service": found["ID"]}), key=lambda task: task["CreatedAt"], reverse=True)
+    with manager._asking("docker service ps"):
+        nodes = {item.id: item.attrs["Description"]["Hostname"] for item in manager.client.nodes.list()}
+        told = manager.client.api.tasks({"service": found["ID"]})
+    told.sort(key=lambda task: task["CreatedAt"], reverse=True)
     return [
         Task(
             id=task["ID"],
@@ -588,7 +621,8 @@ _WORDS = {"rollback_completed": "rolled back", "rollback_paused": "rollback paus
 
 def _service(manager: Node, service: str) -> dict[str, Any]:
     try:
-        return manager.client.api.inspect_service(service)
+        with manager._asking("docker service inspect"):
+            return manager.client.api.inspect_service(service)
     except NotFound as error:
         seen = f"The swarm has no service {service!r}."
         raise SwarmFailed(seen, "Deploy the stack first; a service's name begins with the stack's.") from error

@@ -94,7 +94,7 @@ def test_a_request_that_is_over_before_the_stop_is_not_in_flight(lab, sample):
 def test_only_what_serves_http_can_have_requests(lab, sample):
     with (
         serve(lab, sample, port=None, command=["sleep", "1000"]) as service,
-        pytest.raises(ValueError, match="no HTTP"),
+        pytest.raises(LabError, match="no HTTP"),
     ):
         stop(service, in_flight=["/"])
 

@@ -1,14 +1,20 @@
 """What is made of an engine's words: they differ with its version, and not every version is at hand."""
 
+import contextlib
+import http.server
+import threading
+import time
 from types import SimpleNamespace
 
+import docker
 import httpx
 import pytest
-from docker.errors import APIError
+from docker.errors import APIError, NotFound
 from dockerlab import inside
 from dockerlab.errors import AppCrashed, LabError, PortTaken
 from dockerlab.inside import Socket
-from dockerlab.serve import Service, _never_listened, _start
+from dockerlab.serve import Service, _never_listened, _start, serve
+from dockerlab.stop import stop, stop_side_by_side
 
 FAILED = "driver failed programming external connectivity on endpoint web (6c91): "
 RUNC = (
@@ -82,6 +88,81 @@ def test_anything_else_is_passed_on_in_the_engines_words(words):
         _start(a_service(words), 80)
     assert type(error.value) is LabError
     assert words in error.value.seen
+
+
+@pytest.fixture
+def endless():
+    """An application whose every answer begins, and goes on for as long as the client listens."""
+
+    class Endless(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.end_headers()
+            with contextlib.suppress(OSError):
+                while True:
+                    self.wfile.write(b"data: 1\n\n")
+                    time.sleep(0.01)
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Endless) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        yield server.server_port
+        server.shutdown()
+
+
+def test_an_answer_without_end_is_an_answer(endless):
+    attrs = {
+        "State": {"Status": "running"},
+        "NetworkSettings": {"Ports": {"80/tcp": [{"HostPort": str(endless)}]}},
+    }
+    service = a_service()
+    service.container = SimpleNamespace(reload=lambda: None, attrs=attrs)
+    waiting = threading.Thread(target=service.wait, daemon=True)
+    waiting.start()
+    waiting.join(20)
+    assert not waiting.is_alive()
+    assert service.url == f"http://127.0.0.1:{endless}"
+
+
+def test_what_the_sdk_cannot_read_is_told():
+    """It raises `ValueError`, `TypeError` and errors of its own, before the engine is asked."""
+    client = docker.DockerClient(base_url="unix:///nowhere.sock", version="1.45")
+    lab = SimpleNamespace(client=client, engine=SimpleNamespace(url="unix:///nowhere.sock"), labels={}, name=str)
+    for wrong, told in [
+        ({"command": "it's"}, "No closing quotation"),
+        ({"memory": "lots"}, "lots"),
+        ({"memry": "1g"}, "memry"),
+        ({"port": "http"}, "'http' is not a port"),
+        ({"port": 0}, "0 is not a port"),
+        ({"host_port": 70000}, "70000 is not a port"),
+    ]:
+        with pytest.raises(LabError, match=told):
+            serve(lab, "shop", **wrong)
+
+
+def test_a_container_that_was_closed_is_told():
+    def gone(**_):
+        raise NotFound("404 Client Error", explanation="No such container: c0ffee")
+
+    service = a_service()
+    service.container = SimpleNamespace(reload=gone, logs=gone)
+    for look in (service.logs, service.wait, lambda: service.pid1, lambda: stop(service)):
+        with pytest.raises(LabError, match="container of 'web' is gone"):
+            look()
+
+
+@pytest.mark.parametrize("grace", [-1, 0.5, "10"])
+def test_a_grace_period_is_a_whole_number_of_seconds(grace):
+    """-1 would let the engine wait without end."""
+    with pytest.raises(LabError, match="is not a grace period"):
+        stop(a_service(), grace=grace)
+
+
+def test_nothing_is_stopped_where_there_is_nothing_to_stop():
+    lab = SimpleNamespace(client=SimpleNamespace(info=lambda: {"NCPU": 2}))
+    assert stop_side_by_side(lab, {}) == ()
 
 
 def test_an_engine_on_another_machine_is_told(monkeypatch):

@@ -87,7 +87,7 @@ def ensure(client: docker.DockerClient, report: Report = print) -> BaseImage:
         ) from error
     except OSError as error:
         raise BaseImageMissing(
-            f"The folder {paths.cache() / 'base'} cannot be used ({error.strerror or error}).",
+            f"{error.filename or paths.cache() / 'base'} cannot be used ({error.strerror or error}).",
             "Make room there, or set DOCKERLAB_CACHE to another folder.",
         ) from error
     report(f"Base image: {image.tag} is ready ({image.origin}).")
@@ -225,6 +225,8 @@ def _load(client: docker.DockerClient, report: Report) -> str:
         raise LabError("DOCKERLAB_BUNDLE names no archive")
     loaded: list[str] = []
     for archive in archives(Path(bundle).expanduser()):
+        if not archive.is_file():
+            raise LabError(f"DOCKERLAB_BUNDLE names {archive}, and there is no such file")
         report(f"Base image: loading {archive}.")
         try:
             for line in client.api.load_image(bootstrap.unpacked(archive)):

@@ -120,7 +120,7 @@ def _locked() -> Iterator[Places]:
             yield here
     except OSError as error:
         raise LabError(
-            f"The engine's folder {here.home} cannot be used ({error.strerror or error}).",
+            f"{error.filename or here.home} cannot be used ({error.strerror or error}).",
             "Make room there, or set DOCKERLAB_CACHE to another folder.",
         ) from error
 

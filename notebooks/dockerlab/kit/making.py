@@ -24,7 +24,7 @@ import docker
 import zstandard
 from packaging.requirements import Requirement
 
-from .. import labels, paths
+from .. import engine_errors, labels, paths
 from ..engine import apt, base_image, certificates, embedded
 from ..errors import LabError
 from . import needs, portable, readme, use
@@ -107,21 +107,18 @@ def make(
     """
     _refuse_other(folder)
     began = time.monotonic()
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    try:
-        about = _fill(work, client, report, [OWN_PYTHON, *(one for one in pythons if one != OWN_PYTHON)])
-        work.chmod(0o755)
-        _refuse_other(folder)  # it took minutes: somebody may have put something there
-        if folder.exists():
-            shutil.rmtree(folder)
-        work.rename(folder)
-    except OSError as error:
-        raise LabError(
-            f"The kit could not be written to {folder} ({error.strerror or error}).", "Make room."
-        ) from error
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
+    with engine_errors.explained("", "while the kit was made", "Start it again, and make the kit again."):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        work = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+        try:
+            about = _fill(work, client, report, [OWN_PYTHON, *(one for one in pythons if one != OWN_PYTHON)])
+            work.chmod(0o755)
+            _refuse_other(folder)  # it took minutes: somebody may have put something there
+            if folder.exists():
+                shutil.rmtree(folder)
+            work.rename(folder)
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
     size = sum(about["files"].values())
     report(f"{folder}: {size / 1e6:.0f} MB in {time.monotonic() - began:.0f} s. Its seal is {portable.seal(folder)}.")
     for missing in about["left_out"]:
@@ -131,6 +128,8 @@ def make(
 
 def _refuse_other(folder: Path) -> None:
     """Refuse a folder that holds anything but the files of a kit, as its checksums name them."""
+    if folder.exists() and not folder.is_dir():
+        raise LabError(f"{folder} is a file.", "Name the folder that is to become the kit.")
     known = {portable.SUMS}
     with contextlib.suppress(OSError, ValueError, portable.Refused):
         known |= portable.parse((folder / portable.SUMS).read_text()).keys()
