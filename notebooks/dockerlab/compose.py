@@ -158,9 +158,19 @@ class Project:
             AppCrashed: a main process ended before the stop.
             NeverListened: a service did not answer in time.
             ComposeFailed: Compose ended with an error.
-            LabError: a service is not there, or a request was not in flight when the stop began.
+            LabError: a service is not there, none publishes a port, or a request was not in flight when the stop began.
         """
+        if isinstance(services, str):
+            services = [services]
         services = list(services) or [name for name in self.services if self._services[name].get("ports")]
+        if not services:
+            raise LabError(
+                f"No service of {self.folder.name} publishes a port, so it is not clear which to stop.",
+                f"Name them: stop([{', '.join(map(repr, self.services))}]).",
+            )
+        if unknown := set(in_flight or ()) - set(services):
+            seen = f"Requests are to be in flight to {min(unknown)!r}, which is not stopped here."
+            raise LabError(seen, f"What is stopped is {', '.join(services)}.")
         prepared = [self._service(name, path) for name in services]
         for service in prepared:
             if service.port:
@@ -193,8 +203,9 @@ class Project:
 
     def _service(self, name: str, path: str) -> Service:
         """The container of a service as the experiments on single containers take it."""
+        container = self.container(name)  # which tells where there is no such service
         ports = [port["target"] for port in self._services[name].get("ports") or []]
-        return Service(self.lab, name, self.container(name), ports[0] if ports else None, path)
+        return Service(self.lab, name, container, ports[0] if ports else None, path)
 
 
 def compose(
@@ -225,7 +236,7 @@ def compose(
     if not (folder / file).is_file():
         raise LabError(f"There is no {file} in {folder}.", "Run the cell that writes it.")
     short = short_name(folder, file)
-    variables = {**lab.engine.environment, **(environment or {})}
+    variables = {**lab.engine.environment, **{key: str(value) for key, value in (environment or {}).items()}}
     require_compose(variables)
     variables |= {
         "COMPOSE_PROJECT_NAME": lab.name(short),
@@ -367,6 +378,9 @@ def _run(environment: Mapping[str, str], folder: Path, arguments: Sequence[str],
         done = _call(environment, folder, arguments, timeout)
     except subprocess.TimeoutExpired as error:
         raise ComposeFailed(f"`{command}` was not done after {timeout:g} s.", "See what it waits for.") from error
+    except OSError as error:  # `docker` was there before
+        do = "Run the cell that makes the folder, then `compose` again."
+        raise ComposeFailed(f"`{command}` could not be started in {folder} ({error.strerror}).", do) from error
     if done.returncode:
         said = _said(done.stderr)
         raise ComposeFailed(f"`{command}` ended with exit code {done.returncode}: {said}", _do(said))

@@ -2,10 +2,11 @@
 
 import json
 import stat
+from types import SimpleNamespace
 
 import pytest
 from dockerlab import compose
-from dockerlab.errors import ComposeMissing
+from dockerlab.errors import ComposeFailed, ComposeMissing, LabError
 
 LABELS = {"dev.dockerlab.lab": "0123abcd"}
 
@@ -71,6 +72,36 @@ def test_the_resolved_file_is_not_changed():
 )
 def test_a_project_is_named_after_its_folder_and_file(tmp_path, folder, file, name):
     assert compose.short_name(tmp_path / folder, file) == name
+
+
+def a_project(services, tmp_path) -> compose.Project:
+    return compose.Project(SimpleNamespace(), "x", tmp_path / "shop", {}, services)
+
+
+def test_where_nothing_is_published_the_services_to_stop_have_to_be_named(tmp_path):
+    project = a_project({"worker": {}, "beat": {"ports": []}}, tmp_path)
+    with pytest.raises(LabError, match="No service of shop publishes a port") as caught:
+        project.stop()
+    assert "stop(['beat', 'worker'])" in caught.value.do
+
+
+@pytest.mark.parametrize("services", [["wep"], "wep"])
+def test_a_service_to_stop_that_is_not_there_is_told(tmp_path, services):
+    project = a_project({"web": {"ports": [{"target": 80}]}}, tmp_path)
+    project.lab.client = SimpleNamespace(containers=SimpleNamespace(list=lambda **_: []))
+    with pytest.raises(LabError, match="no container of a service 'wep'; its services are web"):
+        project.stop(services)
+
+
+def test_requests_to_a_service_that_is_not_stopped_are_not_passed_over(tmp_path):
+    project = a_project({"web": {"ports": [{"target": 80}]}, "db": {}}, tmp_path)
+    with pytest.raises(LabError, match="in flight to 'wep'"):
+        project.stop(in_flight={"wep": ["/slow"]})
+
+
+def test_a_folder_that_is_gone_is_told(tmp_path):
+    with pytest.raises(ComposeFailed, match=r"could not be started in .*shop"):
+        a_project({}, tmp_path).run("ps")
 
 
 def program(folder, name, script):
