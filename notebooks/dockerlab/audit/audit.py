@@ -67,8 +67,7 @@ def audit(
 
     Raises:
         LabError: it could not be audited: there is no Dockerfile, the build failed, the application never listened,
-            ended, or needs a variable or a server that its log names.
-        ValueError: there is no check of such a name.
+            ended, or needs a variable or a server that its log names; there is no check of such a name.
     """
     return examine(project, bases=bases, only=only, skip=skip, timeout=timeout, report=report)[0]
 
@@ -98,10 +97,11 @@ def chosen(only: Collection[str], skip: Collection[str]) -> list[Check]:
     """The checks that are asked for, in their order.
 
     Raises:
-        ValueError: there is no check of such a name.
+        LabError: there is no check of such a name.
     """
+    only, skip = ([given] if isinstance(given, str) else given for given in (only, skip))
     if unknown := [id_ for id_ in [*only, *skip] if id_ not in CHECK_IDS]:
-        raise ValueError(f"there is no check {unknown[0]!r}; the checks are {', '.join(CHECK_IDS)}")
+        raise LabError(f"There is no check {unknown[0]!r}.", f"The checks are {', '.join(CHECK_IDS)}.")
     return [check for check in CHECKS if (not only or check.id in only) and check.id not in skip]
 
 

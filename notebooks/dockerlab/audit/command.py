@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shlex
 import shutil
@@ -41,7 +42,9 @@ def command(
         typer.Option(help="K=V, a variable of the container and the Compose file, or K, with your value of it."),
     ] = None,
     env_file: Annotated[str | None, typer.Option(help="A file of such variables, as `docker run` takes it.")] = None,
-    port: Annotated[int | None, typer.Option(help="Where it listens in the container; else it is found.")] = None,
+    port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="Where it listens in the container; else it is found.")
+    ] = None,
     command: Annotated[str | None, typer.Option(help="What is started instead of the image's CMD.")] = None,
     compose: Annotated[
         str | None,
@@ -72,8 +75,8 @@ def command(
     _known("--fail-on", fail_on, ("fail", "warn"))
     for id_ in [*(check or []), *(skip or [])]:
         _known("a check", id_, CHECK_IDS)
-    if timeout <= 0:
-        raise LabError(f"--timeout {timeout:g} leaves no time.", "Name the seconds that it may take: --timeout 900.")
+    if not 0 < timeout < math.inf:
+        raise LabError(f"--timeout {timeout:g} is no limit.", "Name the seconds that it may take: --timeout 900.")
     _writable(output)
     project = _project(
         path,
@@ -85,7 +88,7 @@ def command(
             "build_args": _pairs("--build-arg", build_arg),
             "environment": {**(environment_file(env_file) if env_file else {}), **_pairs("--env", env)},
             "port": port,
-            "command": shlex.split(command) if command else None,
+            "command": _words(command),
         },
     )
     options: dict[str, Any] = {"bases": _bases(base), "only": check or (), "skip": skip or (), "timeout": timeout}
@@ -124,6 +127,20 @@ def _project(
     return replace(project, **{name: value for name, value in options.items() if value is not None})
 
 
+def _words(command: str | None) -> list[str] | None:
+    if command is None:
+        return None
+    try:
+        words = shlex.split(command)
+    except ValueError as error:
+        raise LabError(
+            f"--command {command} cannot be read ({error}).", "Write it as in a shell: each quote has its counterpart."
+        ) from None
+    if not words:
+        raise LabError("--command names no program.", "Leave it out, and the image's own command is started.")
+    return words
+
+
 def _pairs(option: str, items: list[str] | None) -> dict[str, str]:
     """`NAME=value` items; a name alone takes its value from here, as with `docker run`."""
     pairs = {}
@@ -149,6 +166,8 @@ def _writable(output: str | None) -> None:
     """A report that cannot be written is told before the work, not after it."""
     if output and not Path(output).absolute().parent.is_dir():
         raise LabError(f"The report cannot be written: there is no folder for {output}.", "Make the folder first.")
+    if output and Path(output).is_dir():
+        raise LabError(f"The report cannot be written: {output} is a folder.", "Name a file in it.")
 
 
 def _give(card: Audit, format: str, output: str | None) -> None:

@@ -160,7 +160,14 @@ class Runner:
             except _ListensElsewhere as elsewhere:
                 service.close()
                 service = self._create(name, [elsewhere.port], probe=probe, read_only=read_only)
-                self._start_and_wait(service, [elsewhere.port])
+                try:
+                    self._start_and_wait(service, [elsewhere.port])
+                except _ListensElsewhere as again:
+                    raise NeverListened(
+                        f"The application listens on another port at each start: {elsewhere.port}, then {again.port}.",
+                        "Give it a port that stays, by --env or --command, and name that: --port 8000.",
+                        log=_tail(service),
+                    ) from None
             yield service
         finally:
             service.close()
@@ -283,8 +290,11 @@ class Runner:
         with asking(self.lab, service.name):
             listening = inside.listening(service.container) or []
         reachable = [socket for socket in listening if not socket.is_loopback]
-        if reachable and not any(socket.port in ports for socket in reachable) and self.project.port is None:
-            raise _ListensElsewhere(reachable[0].port)
+        if reachable and not any(socket.port in ports for socket in reachable):
+            if self.project.port is None:
+                raise _ListensElsewhere(reachable[0].port)
+            if waited > 0.75 * START_SECONDS:  # told before an audit of a minute is over
+                raise self._never_listened(service, ports, waited)
         if reachable and waited > 25 and all(socket.address == "::" for socket in reachable):
             self._must_not_be_v6_only(service, reachable)
         if not patient and (found := _TLS.search(service.logs())):
@@ -318,6 +328,8 @@ class Runner:
         if listening:
             where = ", ".join(sorted({str(socket) for socket in listening}))
             seen = f"The application listens on {where}, and did not answer there within {seconds:.0f} s"
+            if not any(socket.port in ports for socket in listening):
+                seen = f"The application listens on {where}, and nothing answered on port {asked} for {seconds:.0f} s"
         elif listening is None:
             seen = f"Nothing answered on port {asked} within {seconds:.0f} s"
         else:
