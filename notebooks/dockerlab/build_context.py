@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import io
 import os
+import re
 import stat
 import tarfile
 import tempfile
@@ -44,7 +46,10 @@ class Source:
         """The patterns of the ignore file, comments and empty lines left out."""
         if self.ignore_file is None:
             return []
-        lines = self.ignore_file.read_text(encoding="utf-8-sig").splitlines()
+        try:
+            lines = self.ignore_file.read_text(encoding="utf-8-sig").splitlines()
+        except UnicodeDecodeError as error:
+            raise _unreadable(self.ignore_file.name, error) from error
         return [line.strip() for line in lines if line.strip() and not line.startswith("#")]
 
 
@@ -156,6 +161,9 @@ def sent_paths(source: Source) -> list[str]:
         paths = exclude_paths(str(source.folder), source.patterns(), dockerfile=source.name)
     except OSError as error:
         raise _unreadable(os.path.relpath(error.filename or source.folder, source.folder), error) from error
+    except re.error as error:
+        seen = f"A pattern in {source.ignore_file} cannot be read ({error})."
+        raise BuildFailed(seen, "Look at its brackets and its backslashes.") from error
     return sorted(path.replace(os.sep, "/") for path in paths)
 
 
@@ -174,7 +182,12 @@ def _size(path: Path) -> int:
     return status.st_size if stat.S_ISREG(status.st_mode) else 0
 
 
-def _unreadable(path: str, error: OSError) -> BuildFailed:
+def _unreadable(path: str, error: OSError | UnicodeDecodeError) -> BuildFailed:
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:  # the copy that is sent lies on this machine first
+        return BuildFailed(
+            f"There is no room for the build context in {tempfile.gettempdir()}; it was at {path}.",
+            "Make room there, or name in .dockerignore what the image does not need.",
+        )
     return BuildFailed(
         f"{path} in the build context cannot be read ({_reason(error)}).",
         "Make it readable, or name it in .dockerignore if the image does not need it.",

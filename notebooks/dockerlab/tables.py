@@ -10,6 +10,7 @@ import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePosixPath
 
+from .errors import LabError
 from .records import Stop
 
 SECONDS_WIDTH = len("999.99 s")
@@ -58,9 +59,11 @@ def table(rows: Iterable[object], columns: Sequence[str] | Mapping[str, str] | N
             row, or all its fields.
 
     Raises:
-        LookupError: a row lacks a column.
+        LabError: a row lacks a column, or is neither a mapping nor a record.
     """
     rows = list(rows)
+    if isinstance(columns, str):
+        columns = [columns]
     names = list(columns) if columns is not None else _names(rows[0]) if rows else []
     titles = [columns[name] if isinstance(columns, Mapping) else name for name in names]
     values = [[_value(row, name) for name in names] for row in rows]
@@ -107,16 +110,16 @@ def short_command(command_line: str) -> str:
 def _names(row: object) -> list[str]:
     if isinstance(row, Mapping):
         return list(row)
+    if not dataclasses.is_dataclass(row):
+        raise LabError(f"{row!r} is not a row of a table.", "Give a list of mappings, or of records.")
     return [field.name for field in dataclasses.fields(row)]
 
 
 def _value(row: object, name: str) -> object:
-    if isinstance(row, Mapping):
-        return row[name]
     try:
-        return getattr(row, name)
-    except AttributeError as error:
-        raise LookupError(f"{type(row).__name__} has no {name!r}") from error
+        return row[name] if isinstance(row, Mapping) else getattr(row, name)
+    except (KeyError, AttributeError) as error:
+        raise LabError(f"A row has no column {name!r}.", f"It has {', '.join(map(str, _names(row)))}.") from error
 
 
 def _holds_seconds(name: str) -> bool:

@@ -65,6 +65,11 @@ class Running:
     """
 
     def __init__(self, url: str, timeout_seconds: float) -> None:
+        if not _is_address(url):
+            raise LabError(
+                f"Requests cannot be sent to {url!r}.",
+                "Write `service.url`: it begins with http://, and is empty where a container serves no HTTP.",
+            )
         self.began = time.perf_counter()
         self.flights: list[Flight] = []
         self._url = url
@@ -173,6 +178,15 @@ class Running:
         )
 
 
+def _is_address(url: object) -> bool:
+    import httpx
+
+    with contextlib.suppress(httpx.InvalidURL, TypeError):
+        parsed = httpx.URL(url)
+        return parsed.scheme in ("http", "https") and bool(parsed.host) and (parsed.port or 80) < 65536
+    return False
+
+
 def get(client: httpx.Client, url: str, *, seconds: float, headers: Mapping[str, str] | None = None) -> Answer:
     """Ask once, and read no more of the answer than `KEPT_BYTES`. The connection is closed then.
 
@@ -210,7 +224,7 @@ def start(url: str, paths: Sequence[str], *, timeout_seconds: float = 30) -> Run
         timeout_seconds: how long each may take, from start to end.
     """
     running = Running(url, timeout_seconds)
-    running.flights = [Flight(path, 0.0) for path in paths]
+    running.flights = [Flight(path, 0.0) for path in ([paths] if isinstance(paths, str) else paths)]
     return running._run(running._together())
 
 
@@ -247,6 +261,8 @@ def steady(url: str, path: str, *, per_second: float, timeout_seconds: float = 3
     Raises:
         LabError: this machine could not send what was asked for.
     """
+    if not isinstance(per_second, int | float) or per_second <= 0:
+        raise LabError(f"{per_second!r} requests a second cannot be sent.", "Give a number above 0.")
     running = Running(url, timeout_seconds)
     running._run(running._steadily(path, per_second))
     running._under_way.wait(timeout_seconds)

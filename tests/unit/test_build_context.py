@@ -1,12 +1,13 @@
 """What a build sends: what Docker would send, and clear words for what cannot be."""
 
+import errno
 import os
 import socket
 import tarfile
 
 import pytest
 from dockerlab import build_context
-from dockerlab.build_context import context
+from dockerlab.build_context import archive, context, find
 from dockerlab.errors import BuildFailed
 
 
@@ -187,3 +188,21 @@ def test_a_dockerfile_that_is_no_text_is_told(project):
     (project / "Dockerfile").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(BuildFailed, match=r"Dockerfile cannot be read"):
         context(project)
+
+
+@pytest.mark.parametrize(("ignored", "told"), [(b"\xff\xfe*", "cannot be read"), (b"[z-a]\n", "pattern in .* z-a")])
+def test_an_ignore_file_that_cannot_be_read_is_told(tmp_path, ignored, told):
+    (tmp_path / "Dockerfile").write_text("FROM scratch\n")
+    (tmp_path / ".dockerignore").write_bytes(ignored)
+    with pytest.raises(BuildFailed, match=told):
+        context(tmp_path)
+
+
+def test_a_full_disk_of_this_machine_is_not_told_as_an_unreadable_file(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    (tmp_path / "Dockerfile").write_text("FROM scratch\n")
+    monkeypatch.setattr(tarfile.TarFile, "addfile", full)
+    with pytest.raises(BuildFailed, match="no room for the build context"), archive(find(tmp_path)):
+        pass

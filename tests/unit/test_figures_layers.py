@@ -6,6 +6,7 @@ import sys
 
 import matplotlib
 import pytest
+from dockerlab.errors import LabError
 from dockerlab.figures import layers
 from dockerlab.figures.picture import CARD, shortened, text_width
 from dockerlab.records import Build, Step
@@ -110,7 +111,7 @@ def test_ten_builds_are_two_rows_of_five():
 
 @pytest.mark.parametrize("builds", [[], {}, [build("a"), build("a")]])
 def test_builds_need_names_of_their_own(builds):
-    with pytest.raises(ValueError, match="a name of its own"):
+    with pytest.raises(LabError, match="a name of its own"):
         layers(builds)
 
 

@@ -1,6 +1,7 @@
 """The pictures of sizes and of costs: what they tell in words, and that what they draw is in proportion."""
 
 import pytest
+from dockerlab.errors import LabError
 from dockerlab.figures import costs, sizes
 from dockerlab.figures.sizes import BAR
 from dockerlab.records import ImageContent, ImageLayer
@@ -68,11 +69,11 @@ def test_a_column_may_be_in_megabytes():
 
 
 def test_nothing_cannot_be_drawn():
-    with pytest.raises(ValueError, match="at least one image"):
+    with pytest.raises(LabError, match="at least one image"):
         sizes({}, PARTS)
-    with pytest.raises(ValueError, match="at least one image"):
+    with pytest.raises(LabError, match="at least one image"):
         costs({})
-    with pytest.raises(ValueError, match="at least one image"):
+    with pytest.raises(LabError, match="at least one image"):
         costs({"page": {}})
 
 

@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from dockerlab.errors import LabError
 from dockerlab.records import Request, Stop
 from dockerlab.tables import short_command, stops_table, table
 
@@ -73,10 +74,17 @@ def test_without_columns_a_record_shows_all_its_fields():
     )
 
 
-@pytest.mark.parametrize("row", [{"a": 1}, a_stop()])
-def test_a_column_that_a_row_lacks_is_an_error(row):
-    with pytest.raises(LookupError):
+@pytest.mark.parametrize(("row", "has"), [({"a": 1, "b": 2}, "a, b"), (a_stop(), "name, pid1")])
+def test_a_column_that_a_row_lacks_is_an_error_that_names_those_it_has(row, has):
+    with pytest.raises(LabError, match=rf"no column 'missing'.\nIt has {has}"):
         table([row], ["missing"])
+    with pytest.raises(LabError, match="no column 'm'"):
+        table([row], "m")
+
+
+def test_what_is_no_row_is_told():
+    with pytest.raises(LabError, match="'a' is not a row"):
+        table({"a": 1})  # one row, and not a list of it
 
 
 def test_no_rows_are_no_table():

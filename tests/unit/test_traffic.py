@@ -15,6 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import httpx
 import pytest
 from dockerlab import traffic
+from dockerlab.errors import LabError
 from dockerlab.records import Request, Traffic
 
 TOGETHER = 5
@@ -238,6 +239,27 @@ except LabError as error:
 def test_a_traffic_is_told_in_one_line():
     requests = [Request("/", 0, 0.1, "answered", 200)] * 2 + [Request("/", 0, 0.1, "answered", 502)]
     assert repr(Traffic((*requests, Request("/", 0, 0.1, "cut")))) == "4 requests, 2 answered, 1 answered 502, 1 cut"
+
+
+@pytest.mark.parametrize("url", ["", "127.0.0.1:80", "ftp://127.0.0.1", "http://", "http://127.0.0.1:99999", None])
+def test_what_is_no_address_is_not_the_fate_of_a_request(url):
+    """`service.url` is empty where a container serves no HTTP."""
+    with pytest.raises(LabError, match="cannot be sent to"):
+        traffic.send(url, ["/"])
+    with pytest.raises(LabError, match="cannot be sent to"), traffic.steady(url, "/", per_second=1):
+        pass
+
+
+@pytest.mark.parametrize("rate", [0, -1, "10"])
+def test_a_rate_is_above_zero(url, rate):
+    """A negative one would send as fast as it can."""
+    with pytest.raises(LabError, match="requests a second cannot be sent"), traffic.steady(url, "/", per_second=rate):
+        pass
+
+
+def test_one_path_may_stand_alone(url):
+    (request,) = traffic.send(url, "/whole").requests
+    assert (request.path, request.fate) == ("/whole", "answered")
 
 
 # --- answers that mean harm ------------------------------------------------------------------------------------------

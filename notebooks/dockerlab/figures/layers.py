@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
+from ..errors import LabError
 from ..records import Build, Step
 from .picture import BLUE, INK, MUTED, WIDTH, Picture, card, pixel_axes, points, shortened, text_width
 
@@ -46,11 +47,12 @@ def layers(
         title: stands above the columns.
 
     Raises:
-        ValueError: there is no build.
+        LabError: there is no build, or two have the same name.
     """
     named = dict(builds) if isinstance(builds, Mapping) else {build.name: build for build in builds}
     if len(named) != len(builds) or not named:
-        raise ValueError("give at least one build, and each a name of its own: layers({'first': build, …})")
+        do = "Give at least one, and each a name of its own: layers({'first': build, …})."
+        raise LabError(f"These {len(builds)} builds cannot be drawn.", do)
     columns = math.ceil(len(named) / math.ceil(len(named) / _MOST_IN_A_ROW))
     width = (WIDTH - 2 * _MARGIN - (columns - 1) * _GAP) / columns
     names = list(named)

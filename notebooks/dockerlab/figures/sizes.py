@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
+from ..errors import LabError
 from ..records import ImageContent, ImageLayer
 from .picture import (
     BLUE,
@@ -53,10 +54,11 @@ def sizes(contents: Mapping[str, ImageContent], parts: Mapping[str, str]) -> Pic
             first that fits counts; other layers are ``the rest``.
 
     Raises:
-        ValueError: there is no image.
+        LabError: there is no image.
     """
     if not contents:
-        raise ValueError("give at least one image's content: sizes({'page': content(lab, image)}, parts)")
+        do = "Give at least one image's content: sizes({'page': content(lab, image)}, parts)."
+        raise LabError("There is no image to draw.", do)
     names = list(dict.fromkeys([*parts.values(), OTHER]))
     rows = [(BASE, [(BASE, next(iter(contents.values())).base_bytes)])]
     rows += [(name, _summed(image.layers, parts, names)) for name, image in contents.items()]
@@ -92,10 +94,11 @@ def costs(measured: Mapping[str, Mapping[str, float]], megabytes: Collection[str
         megabytes: the names of things that are not in seconds but in MB.
 
     Raises:
-        ValueError: there is nothing to draw.
+        LabError: there is nothing to draw.
     """
     if not measured or not all(measured.values()):
-        raise ValueError("give the numbers of at least one image: costs({'page': {'cold build': 9.5}})")
+        do = "Give the numbers of at least one image: costs({'page': {'cold build': 9.5}})."
+        raise LabError("There is nothing to draw.", do)
     columns = list(next(iter(measured.values())))
     axes = pixel_axes(card(HEAD + LANE * len(measured) + MARGIN))
     left = MARGIN + max(text_width(name, TEXT, weight="bold") for name in measured) + GAP

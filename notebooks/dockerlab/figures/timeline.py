@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 
+from ..errors import LabError
 from ..records import Request, Stop
 from .picture import (
     BLUE,
@@ -46,7 +47,12 @@ def timeline(stops: Sequence[Stop]) -> Picture:
 
     Args:
         stops: at least one, in the order in which they are drawn, from top to bottom.
+
+    Raises:
+        LabError: there is no stop.
     """
+    if not stops:
+        raise LabError("There is no stop to draw.", "Give at least one: timeline([stop(service)]).")
     bottom = HEAD + sum(LANE + REQUEST * len(stop.requests) for stop in stops)
     height = bottom + AXIS + LEGEND
     axes = pixel_axes(card(height))
