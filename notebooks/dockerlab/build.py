@@ -21,7 +21,7 @@ import requests
 from docker.errors import APIError, DockerException, ImageNotFound
 from docker.types.daemon import CancellableStream
 
-from . import build_context, build_errors, build_progress, clean, labels
+from . import build_context, build_errors, build_progress, clean, engine_errors, labels
 from . import dockerfile as dockerfiles
 from .build_context import Source, context
 from .buildkit_trace import Trace
@@ -97,7 +97,10 @@ def build(
             run.have_images(parsed.images(target, arguments))
             _settle_heads(lab, parsed, target, arguments)
         run.begin([step.text for step in parsed.steps(target)])
-        with build_context.archive(source) as (tar, size):
+        with (
+            engine_errors.explained(lab.engine.url, f"while {name!r} was built"),
+            build_context.archive(source) as (tar, size),
+        ):
             seconds = run.carry_out(parameters, tar, shown)
         run.expect_image()
     finally:

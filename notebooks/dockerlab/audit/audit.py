@@ -120,6 +120,7 @@ def audit_lab(report: Report) -> Iterator[Lab]:
             lab.close()
             with contextlib.suppress(APIError, DockerException, OSError):
                 cleaning.prune_large_contexts(lab.client, LARGE_CONTEXT_BYTES)
+            lab.client.close()
         finally:
             workspace.remove(lab.workspace)
 
