@@ -102,11 +102,12 @@ def share(
 def doctor() -> None:
     """Show in one screen what was found, and what to do. Exit code 2 where the lessons cannot run."""
     findings = checks.examine()
-    with contextlib.suppress(LabError), contextlib.closing(engine.find().client()) as client:
-        left = cleaning.leftovers(client)
-        findings.rows.append(("Leftovers", ", ".join(left) or "none"))
-        if left:
-            findings.advice.append("The next lesson removes what dead ones left, or do it now: `dockerlab clean`.")
+    if findings.usable:  # an engine that hangs is not waited for twice
+        with contextlib.suppress(LabError), contextlib.closing(engine.find().client()) as client:
+            left = cleaning.leftovers(client)
+            findings.rows.append(("Leftovers", ", ".join(left) or "none"))
+            if left:
+                findings.advice.append("The next lesson removes what dead ones left, or do it now: `dockerlab clean`.")
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")

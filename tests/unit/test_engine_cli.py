@@ -36,6 +36,7 @@ def test_errors_say_what_was_seen_and_what_to_do(run, missing, command):
 
 def test_the_doctor_says_so_too(run, missing, monkeypatch):
     monkeypatch.setattr(checks, "index_problem", str)
+    monkeypatch.setattr(engine, "find", lambda: pytest.fail("looked for twice"))
     result = run("doctor")
     assert result.exit_code == 2
     assert "No Docker engine was found on this Mac." in result.stdout
