@@ -216,6 +216,7 @@ class FakeLab(Lab):
         self.engine = SimpleNamespace(url=URL)
         self._run = SimpleNamespace(close=lambda: None)
         self._lock = SimpleNamespace(release=lambda: None)
+        self.pulled = set()
 
 
 @pytest.mark.parametrize(
