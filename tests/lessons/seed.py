@@ -10,15 +10,14 @@ import ast
 import contextlib
 import copy
 import json
+import os
 import shutil
-import tempfile
 from pathlib import Path
 
 from dockerlab import clean, engine
 from dockerlab.errors import LabError
 from execute import Red, execute, read
 from faults import Fault
-from filelock import FileLock
 from nbformat import NotebookNode
 from rules import asserts, code_cells
 from shorten import digest, shortened
@@ -76,19 +75,15 @@ def changed_cells(fault: Fault, notebook: NotebookNode) -> list[NotebookNode]:
 
 
 def seen_green() -> dict[str, str]:
-    with lock():
-        return json.loads(SEEN_GREEN.read_text())
+    return json.loads(SEEN_GREEN.read_text())
 
 
 def remember(notebook: NotebookNode, fault: Fault) -> None:
-    with lock():
-        seen = seen_green() | {digest(notebook): f"{fault.lesson}: {fault.claims[-1]}"}
-        SEEN_GREEN.write_text(json.dumps(dict(sorted(seen.items(), key=lambda item: item[::-1])), indent=1) + "\n")
-
-
-def lock() -> FileLock:
-    """Held by one of the processes of a run."""
-    return FileLock(Path(tempfile.gettempdir(), "dockerlab-seen-green.lock"), is_singleton=True)
+    """Write down that it was green. Two processes that do so at once lose one of both, which is then executed again."""
+    seen = seen_green() | {digest(notebook): f"{fault.lesson}: {fault.claims[-1]}"}
+    new = SEEN_GREEN.with_suffix(f".{os.getpid()}")
+    new.write_text(json.dumps(dict(sorted(seen.items(), key=lambda item: item[::-1])), indent=1) + "\n")
+    new.replace(SEEN_GREEN)
 
 
 def make(fault: Fault, notebook: NotebookNode) -> None:
