@@ -48,8 +48,9 @@ def make(folder: Path) -> bool:
         return is_ours(folder)
     try:
         (folder / MARK).write_bytes(_TEXT + _place(folder))
-    except OSError:
-        shutil.rmtree(folder, ignore_errors=True)
+    except BaseException:  # whatever it was: a folder without a mark would stay for good
+        (folder / MARK).unlink(missing_ok=True)
+        folder.rmdir()
         raise
     return True
 

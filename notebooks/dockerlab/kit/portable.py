@@ -209,10 +209,13 @@ def fetch(url: str, folder: Path, say: Callable[[str], None] = print) -> None:
         say: is called with each line of progress.
 
     Raises:
-        Refused: the server does not answer, sends another file than the checksum says, or the kit does not fit.
+        Refused: the server does not answer, sends another file than the checksum says, or the kit does not fit; or
+            the folder holds something else.
     """
-    source = Source(url)
     folder.mkdir(parents=True, exist_ok=True)
+    if any(folder.iterdir()) and not (folder / ".partial").is_dir() and not (folder / ABOUT).is_file():
+        raise Refused(f"{folder} holds something that is no kit.", "Go to another folder, and run the same line there.")
+    source = Source(url)
     _get(source, folder, SUMS, KIT or None, None)
     sums = parse((folder / SUMS).read_text())
     _get(source, folder, ABOUT, sums[ABOUT], None)
