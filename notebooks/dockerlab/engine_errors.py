@@ -16,6 +16,7 @@ import requests
 import urllib3
 from docker.errors import APIError, DockerException
 
+from .build_errors import DISK_FULL, MAKE_ROOM
 from .errors import EngineUnreachable, LabError
 
 START_AGAIN = "Start it again, then run the lesson from its first cell (`dockerlab doctor` shows what is there)."
@@ -35,6 +36,8 @@ def explain(error: BaseException, url: str, when: str, do: str = START_AGAIN) ->
     if isinstance(error, LabError):
         return error
     if isinstance(error, APIError):
+        if DISK_FULL.search(words(error)):
+            return LabError("The disk of the engine is full.", MAKE_ROOM)
         return LabError(f"The engine refused a request {when}: {words(error)}.", "Look at what it says.")
     if isinstance(error, OSError) and (problem := of_a_file(error)):
         return problem

@@ -116,6 +116,13 @@ def test_a_bundle_of_something_else_is_passed_over(tmp_path, monkeypatch, bootst
     assert "holds other:1" in said[1]
 
 
+def test_a_bundle_that_is_mistyped_is_told(tmp_path, monkeypatch, bootstrapped):
+    monkeypatch.setenv("DOCKERLAB_BUNDLE", str(tmp_path / "bsae.tar"))
+    said = []
+    base_image.ensure(PlayedEngine(), said.append)
+    assert f"DOCKERLAB_BUNDLE names {tmp_path}/bsae.tar, and there is no such file" in said[0]
+
+
 def test_bootstrapped_under_the_lab_s_own_name(bootstrapped):
     image = base_image.ensure(PlayedEngine(), quiet)
     assert image == base_image.BaseImage("dockerlab/base:trixie", "bootstrapped")

@@ -36,6 +36,7 @@ def no_file() -> OSError:
         (DockerException("Error while fetching server API version"), EngineUnreachable, URL),
         (ConnectionResetError(errno.ECONNRESET, "Connection reset by peer"), EngineUnreachable, "ConnectionReset"),
         (REFUSAL, LabError, "The engine refused a request during the work: not allowed here."),
+        (APIError("500", explanation="write: no space left on device"), LabError, "The disk of the engine is full."),
         (no_file(), LabError, "site.cnof cannot be used (No such file or directory)."),
         (
             IsADirectoryError(errno.EISDIR, "Is a directory", "sites"),
