@@ -21,6 +21,9 @@ from docker.utils.build import exclude_paths
 from .errors import BuildFailed
 from .records import Context, ContextFile
 
+LARGEST_TEXT_BYTES = 50_000_000
+"""A Dockerfile or an ignore file that is larger is none, and would fill the memory."""
+
 
 @dataclass(frozen=True)
 class Source:
@@ -46,10 +49,8 @@ class Source:
         """The patterns of the ignore file, comments and empty lines left out."""
         if self.ignore_file is None:
             return []
-        try:
-            lines = self.ignore_file.read_text(encoding="utf-8-sig").splitlines()
-        except UnicodeDecodeError as error:
-            raise _unreadable(self.ignore_file.name, error) from error
+        with self.ignore_file.open("rb") as file:  # names may be written in any encoding
+            lines = file.read(LARGEST_TEXT_BYTES).decode("utf-8-sig", errors="replace").splitlines()
         return [line.strip() for line in lines if line.strip() and not line.startswith("#")]
 
 
@@ -65,6 +66,8 @@ def find(project: str | Path, dockerfile: str | Path = "Dockerfile") -> Source:
         raise BuildFailed(f"The build context {project} {what}.", f"You are in {Path.cwd()}: name a folder from there.")
     path = folder / dockerfile
     try:
+        if path.stat().st_size > LARGEST_TEXT_BYTES:
+            raise OSError(errno.EFBIG, f"it is larger than {LARGEST_TEXT_BYTES / 1e6:g} MB")
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         there = sorted(item.name for item in folder.iterdir())

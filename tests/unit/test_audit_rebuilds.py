@@ -1,7 +1,11 @@
 """Which steps install dependencies, and which source file is changed."""
 
+from types import SimpleNamespace
+
 import pytest
+from dockerlab import build_context
 from dockerlab.audit import probe, rebuilds
+from dockerlab.errors import LabError
 
 
 @pytest.mark.parametrize(
@@ -52,6 +56,21 @@ def test_the_source_file_that_makes_the_application_is_changed(tmp_path):
     assert rebuilds.source_file(tmp_path, "Dockerfile") == "src/shop/main.py"
     (tmp_path / "src/shop/main.py").unlink()
     assert rebuilds.source_file(tmp_path, "Dockerfile") == "a_helper.py"
+
+
+def test_a_source_file_that_is_larger_than_the_memory_is_not_read_whole(tmp_path):
+    (tmp_path / "Dockerfile").write_text("FROM scratch\n")
+    with (tmp_path / "a.py").open("wb") as file:
+        file.truncate(1 << 36)
+    assert rebuilds.source_file(tmp_path, "Dockerfile") == "a.py"
+
+
+def test_copying_a_context_can_be_given_up(tmp_path):
+    (tmp_path / "Dockerfile").write_text("FROM scratch\n")
+    source = build_context.find(tmp_path)
+    with pytest.raises(LabError, match="it is over"):
+        rebuilds._copy(source, tmp_path / "copy", SimpleNamespace(trouble=lambda: "it is over"))
+    assert not (tmp_path / "copy" / "Dockerfile").exists()
 
 
 def test_the_probe_and_the_audit_agree_on_words_and_paths():

@@ -9,12 +9,14 @@ from pathlib import Path
 
 from .. import build_context
 from ..build import build
+from ..errors import LabError
 from ..lab import Lab
 from ..records import Build
 from .limits import Limits
 from .observations import Rebuilds
 from .project import Project
 
+_READ_BYTES = 1_000_000  # of a file: source code is not longer
 _APPLICATION = re.compile(rb"\b(FastAPI|Starlette|Flask|Quart|Litestar)\s*\(")
 
 
@@ -42,7 +44,7 @@ def rebuild(lab: Lab, project: Project, dockerfile: Path, folder: Path, limits: 
     if not (file := source_file(project.folder, dockerfile)):
         return Rebuilds(unchanged, None, "")
     source = build_context.find(project.folder, dockerfile)
-    _copy(source, folder)
+    _copy(source, folder, limits)
 
     def after_a_change(number: int) -> Build:
         with (folder / file).open("ab") as text:
@@ -69,15 +71,20 @@ def source_file(folder: Path, dockerfile: Path) -> str:
     others = re.compile(r"(^|/)(tests?|docs?|scripts?|migrations|alembic)/|(^|/)(test_\w*|conftest)\.py$")
     found.sort(key=lambda path: (bool(others.search(path)), path.count("/"), path))
     for path in found:
-        if not others.search(path) and _APPLICATION.search((folder / path).read_bytes()):
-            return path
+        if others.search(path):
+            continue
+        with (folder / path).open("rb") as file:
+            if _APPLICATION.search(file.read(_READ_BYTES)):
+                return path
     return found[0] if found else ""
 
 
-def _copy(source: build_context.Source, into: Path) -> None:
+def _copy(source: build_context.Source, into: Path, limits: Limits) -> None:
     """The files that are sent to the builder, and those that tell which they are."""
     wanted = build_context.sent_paths(source)
     for path in wanted:
+        if reason := limits.trouble():
+            raise LabError(reason)
         here, there = source.folder / path, into / path
         there.parent.mkdir(parents=True, exist_ok=True)
         if here.is_symlink():
