@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -316,6 +317,25 @@ ODD = {
 def test_an_odd_compose_file_is_told_in_a_sentence(file, shop):
     with pytest.raises(LabError):
         of_service(shop, file)
+
+
+def test_variables_that_double_each_other_are_told(shop):
+    (shop / ".env").write_text("A0=xxxxxxxxxx\n" + "".join(f"A{n}=$A{n - 1}$A{n - 1}\n" for n in range(1, 60)))
+    with pytest.raises(LabError, match="too long"):
+        of_service(shop, {"build": "."})
+
+
+def test_a_file_of_many_variables_is_read_in_a_moment(shop):
+    (shop / ".env").write_text("".join(f"A{n}=\n" for n in range(20_000)))
+    began = time.monotonic()
+    assert of_service(shop, {"build": ".", "environment": ["A19999"]}).environment == {"A19999": ""}
+    assert time.monotonic() - began < 20
+
+
+def test_services_that_extend_each_other_by_other_paths_are_told(shop):
+    extends = {"file": "../shop/compose.yaml", "service": "web"}
+    with pytest.raises(LabError, match="extends itself"):
+        of_service(shop, {"build": ".", "extends": extends})
 
 
 def test_a_pipe_is_not_waited_for(shop):

@@ -21,6 +21,9 @@ LARGEST_FILE_BYTES = 200_000
 MOST_VALUES = 20_000
 """A Compose file, or a file of variables, that is larger, or has more values, is refused: a few lines can hold many."""
 
+MOST_EXTENDED = 10
+"""How many services may extend one another."""
+
 _TAKEN = frozenset(
     {"build", "environment", "env_file", "command", "entrypoint", "init", "user", "stop_signal", "stop_grace_period"}
     | {"healthcheck", "ports", "expose", "extends"}
@@ -213,7 +216,10 @@ class _Compose:
                 end = _closing(text, place)
                 word, place = text[place:end], end + 1
             parts.append("$" if dollar else self._value(bare or braced, operator or "", word))
-        return "".join([*parts, text[place:]])
+        result = "".join([*parts, text[place:]])
+        if len(result) > LARGEST_FILE_BYTES:  # each of some lines may hold the one above twice
+            raise LabError(f"{self.shown} has variables that make a text too long.", "It is not read.")
+        return result
 
     def _value(self, name: str, operator: str, word: str) -> str:
         value = self.value_of(name)
@@ -236,7 +242,8 @@ class _Compose:
             if required:
                 self._leave_out(f"{written}, which is not there")
             return {}
-        before, variables = dict(self.variables), {}
+        before, variables = self.variables, {}
+        self.variables = dict(before)  # what is above a line counts in it, and what was known before counts first
         try:
             for each in parse_stream(io.StringIO(self._text(found))):
                 if each.key and each.value is None:  # a name alone
@@ -245,7 +252,7 @@ class _Compose:
                 elif each.key:
                     is_literal = re.match(r"[^=]*=\s*'", each.original.string)
                     variables[each.key] = each.value if is_literal else self.expanded(each.value)
-                    self.variables = {**variables, **before}
+                    self.variables[each.key] = before.get(each.key, variables[each.key])
         finally:
             self.variables = before
         return variables
@@ -263,7 +270,7 @@ class _Compose:
 
     def _service(self, file: Path, name: str, above: tuple[tuple[Path, str], ...] = ()) -> dict[str, Any]:
         """What is taken of a service, and of what it extends."""
-        if (file, name) in above:
+        if (file, name) in above or len(above) > MOST_EXTENDED:
             raise LabError(f"In {self.shown}, the service {name!r} extends itself.", "Look at its `extends`.")
         definition = self.services(file)[name] or {}
         taken = self.filled({key: value for key, value in definition.items() if key in _TAKEN})
@@ -287,7 +294,7 @@ class _Compose:
         of = file
         if "file" in extends:
             of = file.parent / extends["file"]
-            self._must_be_inside(of, f"{extends['file']}, which {name!r} extends,")
+            of = self._must_be_inside(of, f"{extends['file']}, which {name!r} extends,")
         return _merged(self._service(of, extends["service"], (*above, (file, name))), taken)
 
     def project(self, shown: str, name: str, build_args: Mapping[str, str], named: str | Path | None) -> Project:
