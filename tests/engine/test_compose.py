@@ -77,7 +77,7 @@ def test_closing_the_lab_is_enough(tmp_path, monkeypatch, folder, client):
 def test_two_learners_do_not_meet(tmp_path, monkeypatch, folder):
     monkeypatch.setenv("DOCKERLAB_WORKSPACE", str(tmp_path / "workspace"))
     monkeypatch.chdir(tmp_path)
-    labs = [open_lab("test"), open_lab("test")]
+    labs = [open_lab("test-one"), open_lab("test-two")]  # of one lesson, a process has one lab open
     try:
         write(folder, labs[0], WEB)
         projects = [compose(lab, folder) for lab in labs]
