@@ -24,13 +24,17 @@ SECONDS = 5
 """How long `answers` waits."""
 
 
+FILE_BYTES = 16_000_000
+"""What is read of a file of the kernel's: 100,000 connections, in its list of them."""
+
+
 @dataclass(frozen=True)
 class Ran:
     """A command that was run in a container.
 
     Attributes:
         exit_code: None where it did not end in time, or printed more than is read.
-        output: what it printed to stdout and stderr, up to `KEPT_BYTES`.
+        output: what it printed to stdout and stderr, as far as it was read.
         is_left: whether it, or what it started, may still be running in the container.
         id: the engine's name for it.
     """
@@ -60,8 +64,8 @@ class Socket:
         return f"[{self.address}]:{self.port}" if ":" in self.address else f"{self.address}:{self.port}"
 
 
-def run(container: Container, command: Sequence[str], seconds: float = SECONDS) -> Ran:
-    """Run a command in a container, as `docker exec` does, and read no more than `KEPT_BYTES` of what it prints.
+def run(container: Container, command: Sequence[str], seconds: float = SECONDS, *, most_bytes: int = KEPT_BYTES) -> Ran:
+    """Run a command in a container, as `docker exec` does, and read no more than so much of what it prints.
 
     The engine can end no such command: what does not end by itself runs until its container is stopped.
 
@@ -69,6 +73,7 @@ def run(container: Container, command: Sequence[str], seconds: float = SECONDS) 
         container: it runs.
         command: the program and its arguments.
         seconds: how long it may take.
+        most_bytes: how much is read.
 
     Raises:
         APIError: it could not be started, as some engines answer where the program is missing.
@@ -81,14 +86,14 @@ def run(container: Container, command: Sequence[str], seconds: float = SECONDS) 
 
     def read() -> None:
         for chunk in stream:
-            output.extend(chunk[: KEPT_BYTES + 1 - len(output)])
-            if len(output) > KEPT_BYTES:
+            output.extend(chunk[: most_bytes + 1 - len(output)])
+            if len(output) > most_bytes:
                 return
 
     thread = threading.Thread(target=read, daemon=True, name="exec")
     thread.start()
     thread.join(seconds)
-    is_too_much = len(output) > KEPT_BYTES
+    is_too_much = len(output) > most_bytes
     is_open = is_too_much or thread.is_alive()
     # First, for the engine tells nothing of a command while it waits for somebody to read what that prints.
     with contextlib.suppress(OSError, DockerException):  # over SSH it cannot be closed: it ends with the container
@@ -97,7 +102,7 @@ def run(container: Container, command: Sequence[str], seconds: float = SECONDS) 
         time.sleep(0.05)
     told = api.exec_inspect(id_)
     exit_code = None if told["Running"] or is_too_much else told["ExitCode"]
-    return Ran(exit_code, bytes(output[:KEPT_BYTES]), is_open or told["Running"], id_)
+    return Ran(exit_code, bytes(output[:most_bytes]), is_open or told["Running"], id_)
 
 
 def still_runs(container: Container, id_: str) -> bool:
@@ -155,11 +160,14 @@ def answers(container: Container, port: int, path: str) -> bool:
 def parse_socket(line: str) -> Socket | None:
     """Read one line of ``/proc/net/tcp`` or ``tcp6`` (the kernel tells the format in proc_net_tcp.txt).
 
-    None where the line is of a connection, not of a socket that accepts any.
+    None where the line is of a connection, not of a socket that accepts any, or of neither.
     """
-    _, local, _, state, *_ = line.split()
-    address, port = local.split(":")
-    return Socket(_address(address), int(port, 16)) if state == LISTEN else None
+    try:
+        _, local, _, state, *_ = line.split()
+        address, port = local.split(":")
+        return Socket(_address(address), int(port, 16)) if state == LISTEN else None
+    except ValueError:  # a program of the image may print anything in the file's place
+        return None
 
 
 def _address(digits: str) -> str:
@@ -176,7 +184,7 @@ def _read(container: Container, path: str) -> str | None:
     """A file of the container, read by whatever the image has: `cat`, or Python."""
     for command in (["cat", path], ["python3", "-c", f"print(open({path!r}).read(), end='')"]):
         try:
-            done = run(container, command)
+            done = run(container, command, most_bytes=FILE_BYTES)
         except APIError:  # some engines answer so where the program is missing
             continue
         if done.exit_code == 0:

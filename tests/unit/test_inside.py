@@ -41,8 +41,19 @@ def test_addresses(line, shown, loopback):
     assert parse_socket(line).is_loopback == loopback
 
 
-def test_a_connection_is_not_a_place_to_listen():
-    assert parse_socket(CONNECTION) is None
+@pytest.mark.parametrize("line", [CONNECTION, "", "y", "a b c 0A", "0: x:y 0:0 0A", "0: 0100:1F40 0:0 0A"])
+def test_a_connection_is_not_a_place_to_listen_and_neither_is_anything_else(line):
+    assert parse_socket(line) is None
+
+
+def test_a_long_list_of_connections_is_read_whole():
+    class Busy(Container):
+        def exec_start(self, command, stream):
+            lines = ["heading", *[CONNECTION] * 20_000, LISTENS_LOCALLY]
+            self.stream = Stream(["\n".join(lines).encode()], 0)
+            return self.stream
+
+    assert list(map(str, inside.listening(Busy("cat")))) == ["127.0.0.1:8000"] * 2
 
 
 class Stream:

@@ -139,7 +139,7 @@ class Runner:
         test = self.project.health_check
         if test is None:
             test = (self.config.get("Healthcheck") or {}).get("Test")
-        return [] if not test or list(test) == ["NONE"] else list(test)
+        return list(test) if len(test or ()) > 1 else []  # one word, ``NONE``, is no test
 
     # --- start ---
 
