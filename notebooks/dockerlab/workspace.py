@@ -20,6 +20,7 @@ EXERCISE = "your_turn"
 second exercise has `your_turn_2`, and so on."""
 
 _READERS = re.compile(rf"{EXERCISE}(_\d+)?")
+_LESSON = re.compile(r"\w[\w.-]*")
 _LOCK = ".lock"
 
 
@@ -35,8 +36,12 @@ def claim(lesson: str, before: Path | None = None) -> tuple[Path, FileLock]:
         before: the folder that this process had for the lesson before: the first choice.
 
     Raises:
-        WorkspaceUnwritable: no such folder can be made.
+        WorkspaceUnwritable: the name would lead out of the workspaces, or no such folder can be made.
     """
+    if not _LESSON.fullmatch(lesson):
+        raise WorkspaceUnwritable(
+            f"{lesson!r} is no name of a lesson.", "Give the notebook's name without its suffix: 03_exec_or_shell."
+        )
     root = paths.workspaces()
     usual = [root / f"{lesson}{suffix}" for suffix in ("", *(f"-{number}" for number in range(2, 1000)))]
     for folder in [before, *usual] if before and before.parent == root else usual:

@@ -185,3 +185,14 @@ def test_removing_all_keeps_of_two_exercises_the_attempted_one(root):
     assert not workspace.is_attempted(again / "your_turn")
     assert workspace.is_attempted(again / "your_turn_2")
     lock.release()
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "../thesis", "/thesis", "03/your_turn", "03_exec_or_shell\n"])
+def test_a_name_that_leads_elsewhere_is_refused_and_nothing_is_emptied(name, tmp_path, monkeypatch):
+    monkeypatch.setenv("DOCKERLAB_WORKSPACE", str(tmp_path / "workspace"))
+    workspace.claim("03_exec_or_shell")[1].release()
+    (tmp_path / "workspace" / "03_exec_or_shell" / "your_turn").mkdir()
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(WorkspaceUnwritable, match="is no name of a lesson"):
+        workspace.claim(name)
+    assert sorted(tmp_path.rglob("*")) == before
