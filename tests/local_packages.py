@@ -27,7 +27,7 @@ from dockerlab.errors import LabError
 from dockerlab.kit import find, making, needs, use
 
 ROOT = paths.NOTEBOOKS.parent
-TAG = ROOT / "build" / "packages.tag"
+TAG = ROOT / ".venv" / "packages.tag"
 """Where the image's tag is written, for the plugin."""
 
 OWN_TEXTS = ("tests/engine/*.py", "tests/lessons/answers.py", "tests/projects/exec_form/requirements.txt")
@@ -113,7 +113,6 @@ def main() -> None:
         return  # builds install from the kit
     with contextlib.closing(engine.find().client()) as client:
         tag = make(client)
-    TAG.parent.mkdir(exist_ok=True)
     TAG.write_text(tag)
 
 
