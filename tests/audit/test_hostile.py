@@ -409,6 +409,7 @@ def largest_audit_kb() -> int:
     return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
 
 
+@alone
 def test_an_application_that_answers_without_end_in_the_place_of_the_probe(project, client):
     (project / "app" / "main.py").write_text(
         "import asyncio\n"
@@ -429,6 +430,7 @@ def test_an_application_that_answers_without_end_in_the_place_of_the_probe(proje
     assert largest_audit_kb() < MEMORY_KB
 
 
+@alone
 def test_a_health_check_that_prints_without_end(project, client):
     with (project / "Dockerfile").open("a") as file:
         file.write("HEALTHCHECK CMD yes\n")
