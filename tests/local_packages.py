@@ -30,7 +30,7 @@ ROOT = paths.NOTEBOOKS.parent
 TAG = ROOT / ".venv" / "packages.tag"
 """Where the image's tag is written, for the plugin."""
 
-OWN_TEXTS = ("tests/engine/*.py", "tests/lessons/answers.py", "tests/projects/exec_form/requirements.txt")
+OWN_TEXTS = ("tests/lessons/answers.py", "tests/projects/exec_form/requirements.txt")
 """What installs packages besides the lessons, in `make test` and in the proof of the lessons."""
 
 RECIPE = f"""\

