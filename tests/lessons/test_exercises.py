@@ -17,6 +17,7 @@ import nbformat
 import pytest
 import rules
 from answers import WRONG, Edit, Wrong
+from dockerlab import folders, paths
 from execute import NOTEBOOKS, copy_of_lessons, lessons, read
 from nbformat import NotebookNode
 from rules import calls, code_cells
@@ -186,7 +187,7 @@ def test_what_is_left_for_an_exercise_uses_no_name_that_is_gone(lesson, name):
 @pytest.mark.prove
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize(("lesson", "name"), EXERCISES)
-def test_each_attempt_is_told_what_was_observed_in_it(lesson, name, tmp_path, record_property):
+def test_each_attempt_is_told_what_was_observed_in_it(lesson, name, tmp_path, record_property, monkeypatch):
     folder = copy_of_lessons(tmp_path)
     notebook = read(folder / f"{lesson}.ipynb")
     solved, told_hints = solution(notebook, name), hints(notebook)
@@ -194,7 +195,10 @@ def test_each_attempt_is_told_what_was_observed_in_it(lesson, name, tmp_path, re
     (part,) = (part for part in parts(notebook) if part.folder == name)
     attempts, told_given = lay_attempts(notebook, part, solved, WRONG.get(lesson, []))
     # An earlier run of the lesson has left an attempt: a file of the reader's, and nothing of what is given.
-    (left := folder / "workspace" / lesson / name).mkdir(parents=True)
+    monkeypatch.setattr(paths, "NOTEBOOKS", folder)  # a mark names its folder's place from there
+    for made in (folder / "workspace", folder / "workspace" / lesson):
+        assert folders.make(made)
+    (left := folder / "workspace" / lesson / name).mkdir()
     (left / "notes.txt").write_text("mine\n")
     red = run_lesson(notebook, folder)
     for attempt in attempts:
