@@ -359,8 +359,12 @@ def remove_lab(client: docker.DockerClient, lab: str) -> list[str]:
 
     The records of the build cache are shared by all labs on an engine. They go with the last lab.
     """
-    _remove(client, [item for item in _find(client) if _lab_of(item) == lab])
-    left = _find(client)
+    # Twice, if need be: a build that is broken off may take an image's name while that image is removed by it.
+    for _ in range(2):
+        _remove(client, [item for item in _find(client) if _lab_of(item) == lab])
+        left = _find(client)
+        if not any(_lab_of(item) == lab for item in left):
+            break
     if not left:
         _prune_build_records(client)
     return [f"{item.kind} {item.name}" for item in left if _lab_of(item) == lab]

@@ -126,3 +126,17 @@ def test_a_container_of_the_readers_own_image_has_only_inherited_its_label(clean
 def test_a_container_that_a_lab_started_from_another_image_is_ours(cleaned):
     container = {"Id": "c", "Names": ["/c"], "Image": "python:3.13", "ImageID": "sha256:9", "Labels": LAB}
     assert cleaned(containers=[container]) == ["c"]
+
+
+def test_an_image_that_loses_its_name_while_a_lab_is_removed_goes_too(monkeypatch):
+    """A build that is broken off gives the name to another image: that one is removed by it, and the first is left."""
+    monkeypatch.setattr(clean, "_prune_build_records", lambda *_, **__: None)
+    api = PlayedApi(image("dockerlab/0123abcd:audit", id_="sha256:1"))
+
+    def remove_image(name, force):
+        api.removed.append(name)
+        api.listed = () if name == "sha256:1" else (image(id_="sha256:1"),)
+
+    api.remove_image = remove_image
+    assert clean.remove_lab(SimpleNamespace(api=api), "0123abcd") == []
+    assert api.removed == ["dockerlab/0123abcd:audit", "sha256:1"]

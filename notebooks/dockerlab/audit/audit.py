@@ -117,7 +117,8 @@ def audit_lab(report: Report) -> Iterator[Lab]:
         yield lab
     finally:
         try:
-            lab.close()
+            if (closed := lab.close()).left:
+                report(str(closed))
             with contextlib.suppress(APIError, DockerException, OSError):
                 cleaning.prune_large_contexts(lab.client, LARGE_CONTEXT_BYTES)
             lab.client.close()
