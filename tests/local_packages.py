@@ -7,6 +7,9 @@ the base image itself, and the image that results is the base of all builds in t
 
 It is made again when the lessons name other versions. Where it is not on the engine, builds ask the index, as a
 reader's do; `DOCKERLAB_BASE_IMAGE=` asks for that.
+
+Five of the seven seconds of processor time that `pip install` takes go into compiling. So there is a second image whose
+wheels hold the bytecode already. Lesson 08, which tells who compiles, does not get it.
 """
 
 from __future__ import annotations
@@ -27,8 +30,11 @@ from dockerlab.errors import LabError
 from dockerlab.kit import find, making, needs, use
 
 ROOT = paths.NOTEBOOKS.parent
-TAG = ROOT / ".venv" / "packages.tag"
-"""Where the image's tag is written, for the plugin."""
+TAGS = ROOT / ".venv" / "packages.tags"
+"""Where the images' tags are written, for the plugin: the plain one's, the compiled one's."""
+
+COMPILES_ITSELF = "08_production_image"
+"""What has this in its name gets the plain image."""
 
 OWN_TEXTS = ("tests/lessons/answers.py", "tests/projects/exec_form/requirements.txt")
 """What installs packages besides the lessons, in `make test` and in the proof of the lessons."""
@@ -44,15 +50,49 @@ RUN set -e; \\
     rm -r /tmp/wanted
 """
 
+COMPILED = """\
+FROM {plain}
+COPY compile.py /tmp/compile.py
+RUN python3 /tmp/compile.py && rm /tmp/compile.py && printf '[install]\\ncompile = false\\n' >> /etc/pip.conf
+"""
+
+COMPILE = f"""\
+import contextlib, pathlib, py_compile, zipfile
+
+for path in pathlib.Path({use.PLACE!r}, "wheels").glob("*.whl"):
+    with zipfile.ZipFile(path, "a") as wheel:
+        for name in [name for name in wheel.namelist() if name.endswith(".py") and ".data/" not in name]:
+            source, module = pathlib.Path("/tmp/source.py"), pathlib.PurePath(name)
+            source.write_bytes(wheel.read(name))
+            with contextlib.suppress(py_compile.PyCompileError):
+                # An installed file is as old as its installation: a time of ours would not fit.
+                never_checked = py_compile.PycInvalidationMode.UNCHECKED_HASH
+                compiled = py_compile.compile(source, dfile=name, doraise=True, invalidation_mode=never_checked)
+                suffix = "".join(pathlib.Path(compiled).suffixes)
+                wheel.write(compiled, module.parent / "__pycache__" / f"{{module.stem}}{{suffix}}")
+"""
+"""Runs in the image, by its Python: the bytecode is for that one."""
+
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Have this process, its workers and their kernels take the image, if the engine has it."""
-    if base_image.VARIABLE in os.environ or not TAG.exists():
+    """Have this process, its workers and their kernels take the images, if the engine has them."""
+    if base_image.VARIABLE in os.environ or not TAGS.exists():
         return
-    tag = TAG.read_text()
+    tags = TAGS.read_text().split()
     with contextlib.suppress(LabError, ImageNotFound), contextlib.closing(engine.find().client()) as client:
-        client.images.get(tag)
-        os.environ[base_image.VARIABLE] = tag
+        for tag in tags:
+            client.images.get(tag)
+        config.pluginmanager.register(Chosen(*tags))
+
+
+class Chosen:
+    def __init__(self, plain: str, compiled: str) -> None:
+        self._plain, self._compiled = plain, compiled
+        os.environ[base_image.VARIABLE] = compiled
+
+    @pytest.hookimpl(tryfirst=True)  # before fixtures are made, and a notebook's kernel is started
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        os.environ[base_image.VARIABLE] = self._plain if COMPILES_ITSELF in item.nodeid else self._compiled
 
 
 def wanted() -> dict[str, str]:
@@ -67,21 +107,24 @@ def wanted() -> dict[str, str]:
     return lists
 
 
-def make(client: docker.DockerClient) -> str:
-    """Make the image, where the engine has it not yet. Return its tag."""
+def make(client: docker.DockerClient) -> list[str]:
+    """Make the images that the engine has not yet. Return their tags: the plain one's, the compiled one's."""
     base = base_image.ensure(client).tag
     lists = wanted()
-    recipe = RECIPE.format(base=base)
-    digest = hashlib.sha256(repr((client.images.get(base).id, recipe, lists)).encode()).hexdigest()
+    plain = _made(client, base, RECIPE.format(base=base), {f"wanted/{name}": text for name, text in lists.items()})
+    return [plain, _made(client, plain, COMPILED.format(plain=plain), {"compile.py": COMPILE})]
+
+
+def _made(client: docker.DockerClient, base: str, recipe: str, files: dict[str, str]) -> str:
+    digest = hashlib.sha256(repr((client.images.get(base).id, recipe, files)).encode()).hexdigest()
     tag = use.tag(digest[:12])
     with contextlib.suppress(ImageNotFound):
         client.images.get(tag)
         return tag
     began = time.monotonic()
-    files = {"Dockerfile": recipe, **{f"wanted/{name}": text for name, text in lists.items()}}
     try:
         client.images.build(
-            fileobj=_context(files),
+            fileobj=_context({"Dockerfile": recipe, **files}),
             custom_context=True,
             tag=tag,
             labels={labels.BASE: "1"},
@@ -108,12 +151,12 @@ def _context(files: dict[str, str]) -> io.BytesIO:
 
 def main() -> None:
     os.environ.pop(base_image.VARIABLE, None)
-    TAG.unlink(missing_ok=True)
+    TAGS.unlink(missing_ok=True)
     if find():
         return  # builds install from the kit
     with contextlib.closing(engine.find().client()) as client:
-        tag = make(client)
-    TAG.write_text(tag)
+        tags = make(client)
+    TAGS.write_text("\n".join(tags))
 
 
 if __name__ == "__main__":
