@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import functools
 import threading
 import time
 from collections.abc import Coroutine, Iterator, Mapping, Sequence
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 KEPT_BYTES = 1_000_000
 """What is kept of one answer of an application, or of what a command in its container prints. No more is read."""
+
+HEAD_BYTES = 100 * 1024
+"""How long the head of an answer may be."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,8 @@ class Flight:
         due_seconds: when it should be sent, from the start of its traffic.
         sent: whether all of it was handed to the network.
         answering: whether the first byte of the response's body has arrived.
+        status: the response's, once that has arrived.
+        version: what the response's header `X-Version` says.
         request: its fate, once that is known.
     """
 
@@ -53,7 +59,29 @@ class Flight:
         self.late_seconds = 0.0
         self.sent = False
         self.answering = False
+        self.status: int | None = None
+        self.version = ""
         self.request: Request | None = None
+
+
+@dataclass(frozen=True)
+class Link:
+    """Where a request goes, in the parts that its connection and its head are made of."""
+
+    host: str
+    port: int
+    tls: bool
+    authority: bytes
+    target: bytes
+
+
+@functools.lru_cache(maxsize=256)
+def _link(url: str, path: str) -> Link:
+    import httpx
+
+    parsed = httpx.URL(f"{url.rstrip('/')}/{path.lstrip('/')}")
+    tls = parsed.scheme == "https"
+    return Link(parsed.host, parsed.port or (443 if tls else 80), tls, parsed.netloc, parsed.raw_path)
 
 
 class Running:
@@ -102,33 +130,19 @@ class Running:
         self._result = self._pool.submit(asyncio.run, main)
         return self
 
-    def _client(self) -> httpx.AsyncClient:
-        import httpx  # slow to load: only now needed
-
-        return httpx.AsyncClient(
-            base_url=self._url,
-            timeout=None,  # each request has its own limit, from start to end
-            trust_env=False,  # a proxy that the environment names is not for this
-            # A connection of its own for each request. On a kept one, a request could be lost because the server closed
-            # the idle connection in that same moment, and a client would send it again: not the fate of a request.
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=0),
-        )
-
     async def _together(self) -> None:
-        async with self._client() as client:
-            self.began = time.perf_counter()
-            await asyncio.gather(*(self._ask(client, flight) for flight in self.flights))
+        self.began = time.perf_counter()
+        await asyncio.gather(*(self._ask(flight) for flight in self.flights))
 
     async def _steadily(self, path: str, per_second: float) -> None:
         tasks = []
-        async with self._client() as client:
-            self.began = time.perf_counter()
-            self._under_way.set()
-            while await self._is_due(len(self.flights) / per_second):
-                flight = Flight(path, len(self.flights) / per_second)
-                self.flights.append(flight)
-                tasks.append(asyncio.create_task(self._ask(client, flight)))
-            await asyncio.gather(*tasks)
+        self.began = time.perf_counter()
+        self._under_way.set()
+        while await self._is_due(len(self.flights) / per_second):
+            flight = Flight(path, len(self.flights) / per_second)
+            self.flights.append(flight)
+            tasks.append(asyncio.create_task(self._ask(flight)))
+        await asyncio.gather(*tasks)
 
     async def _is_due(self, seconds: float) -> bool:
         """Wait until so long after the beginning; False where the traffic is to end before."""
@@ -139,43 +153,66 @@ class Running:
                 return True
         return False
 
-    async def _ask(self, client: httpx.AsyncClient, flight: Flight) -> None:
-        import httpx
+    async def _ask(self, flight: Flight) -> None:
+        """Send one request, on a connection of its own, and follow it to its end.
+
+        On a kept connection, a request could be lost because the server closed the idle connection in that same moment,
+        and a client would send it again: not the fate of a request. No proxy is asked that the environment names.
+        """
+        import h11
 
         flight.late_seconds = max(0.0, time.perf_counter() - self.began - flight.due_seconds)
-
-        async def trace(name: str, info: dict[str, Any]) -> None:
-            if name == "http11.send_request_body.complete":
-                flight.sent = True
-
-        status, error, version = None, "", ""
+        link = _link(self._url, flight.path)
+        fate, error = "answered", ""
         try:
-            async with (
-                asyncio.timeout(self._timeout_seconds),
-                client.stream("GET", flight.path, extensions={"trace": trace}) as response,
-            ):
-                status = response.status_code
-                version = response.headers.get("x-version", "")
-                async for _ in response.aiter_raw():
-                    flight.answering = True
-            fate = "answered"
+            async with asyncio.timeout(self._timeout_seconds):
+                try:
+                    reader, writer = await asyncio.open_connection(link.host, link.port, ssl=link.tls or None)
+                except OSError as problem:
+                    _raise_own_fault(problem)
+                    fate, error = "refused", str(problem)
+                else:
+                    with contextlib.closing(writer):
+                        await self._exchange(flight, link, reader, writer)
         except TimeoutError:
             fate, error = "timed out", f"nothing more within {self._timeout_seconds:g} s"
-        except httpx.ConnectError as problem:
-            _raise_own_fault(problem)
-            fate, error = "refused", str(problem)
-        except httpx.TransportError as problem:
+        except (OSError, h11.RemoteProtocolError) as problem:
             fate, error = "cut", str(problem)
         flight.request = Request(
             path=flight.path,
             started_seconds=flight.due_seconds,
             seconds=time.perf_counter() - self.began - flight.due_seconds,
             fate=fate,
-            status=status,
+            status=flight.status,
             error=error,
-            version=version,
+            version=flight.version,
             late_seconds=flight.late_seconds,
         )
+
+    async def _exchange(
+        self, flight: Flight, link: Link, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        import h11
+
+        talk = h11.Connection(h11.CLIENT, max_incomplete_event_size=HEAD_BYTES)
+        request = h11.Request(method="GET", target=link.target, headers=[("Host", link.authority), ("Accept", "*/*")])
+        writer.write((talk.send(request) or b"") + (talk.send(h11.EndOfMessage()) or b""))
+        await writer.drain()
+        flight.sent = True
+        while True:
+            event = talk.next_event()
+            if event is h11.NEED_DATA:
+                data = await reader.read(65536)
+                if not data and flight.status is None:
+                    raise ConnectionResetError("the connection was closed before there was an answer")
+                talk.receive_data(data)
+            elif isinstance(event, h11.Response):
+                flight.status = event.status_code
+                flight.version = dict(event.headers).get(b"x-version", b"").decode("latin-1")
+            elif isinstance(event, h11.Data):
+                flight.answering = True
+            elif isinstance(event, h11.EndOfMessage):
+                return
 
 
 def _is_address(url: object) -> bool:
