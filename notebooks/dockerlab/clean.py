@@ -22,6 +22,7 @@ from filelock import FileLock
 
 from . import folders, labels, paths
 from .buildkit_trace import is_work_of
+from .engine import discovery
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ def created_nanoseconds(record: Mapping[str, Any]) -> int:
 
 
 def _ledger(client: docker.DockerClient) -> Path:
-    engine = client.api.info().get("ID") or client.api.base_url
+    engine = discovery.id_of(client)
     return paths.cache() / "builds" / f"{engine.replace(':', '-').replace('/', '-')}.txt"
 
 

@@ -25,7 +25,7 @@ from requests.exceptions import RequestException
 from .. import folders, labels, paths
 from .. import kit as kits
 from ..errors import BaseImageMissing, EngineUnreachable, LabError
-from . import bootstrap, certificates, registry
+from . import bootstrap, certificates, discovery, registry
 
 OFFICIAL = "python:3.13.9-slim"
 """The official image that the lessons are written for."""
@@ -178,7 +178,7 @@ def registry_problem(client: docker.DockerClient, *, remembered: bool = False) -
         remembered: whether an answer of the last hour will do.
     """
     memory = paths.cache() / "base" / "no-registry.json"
-    engine = client.info().get("ID") or client.api.base_url
+    engine = discovery.id_of(client)
     known = _read_json(memory)
     if remembered and engine in known and time.time() - known[engine]["asked"] < FORGET_SECONDS:
         return known[engine]["problem"]

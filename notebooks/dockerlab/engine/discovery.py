@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import shutil
+import weakref
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -185,6 +186,16 @@ def refuse_unusable(engine: Engine, os_type: str = "linux") -> None:
             f"The engine at {engine.url} is too old: version {engine.version}, API {engine.api_version}.",
             f"Update it to {oldest} or later (API {OLDEST_API[0]}.{OLDEST_API[1]}).",
         )
+
+
+_ids: weakref.WeakKeyDictionary[docker.APIClient, str] = weakref.WeakKeyDictionary()
+
+
+def id_of(client: docker.DockerClient) -> str:
+    """The id of a client's engine, or its address where it has none. `/info` is slow, so a client asks once."""
+    if client.api not in _ids:
+        _ids[client.api] = client.api.info().get("ID") or client.api.base_url
+    return _ids[client.api]
 
 
 def _connect(endpoint: Endpoint, timeout: float) -> docker.DockerClient:
