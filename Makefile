@@ -4,6 +4,10 @@ BIN := .venv/bin
 UV := 0.13.9
 # JupyterLab's question about news, in the corner, and its looking for updates: it asks nobody outside of this machine.
 NO_NEWS := {"disabledExtensions": {"@jupyterlab/apputils-extension:announcements": true}}
+# What Python has compiled is kept, whatever the environment says, and in `.venv`, so that it is not among the lessons:
+# each kernel is a process, and so is each command that a test tries. All compiled all anew, it was a third of the tests.
+unexport PYTHONDONTWRITEBYTECODE
+export PYTHONPYCACHEPREFIX := $(CURDIR)/.venv/bytecode
 # Where a network intercepts TLS, the system's store has its authority: uv looks there, and a pip that does not is told to.
 export UV_SYSTEM_CERTS ?= 1
 SYSTEM_BUNDLE := $(firstword $(wildcard /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt))

@@ -33,12 +33,21 @@ _LEVELS = {"fail": "error", "warn": "warning"}  # SARIF's words for what is to b
 _TOOL = "dockerlab audit"
 _SARIF_SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 
+
+def _written_out(code: int) -> str:
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
 # Control characters, other line ends than LF, directions of writing, halves of characters, and what is none at all.
-_HIDDEN = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\\u2028\\u2029\\u202a-\\u202e\\u2066-\\u2069\\ud800-\\udfff"
-    + "".join(chr(plane << 16 | last) for plane in range(17) for last in (0xFFFE, 0xFFFF))
-    + "]"
-)
+_HIDDEN = {
+    code: _written_out(code)
+    for codes in (
+        *(range(0x09), range(0x0B, 0x20), range(0x7F, 0xA0), range(0x2028, 0x202F), range(0x2066, 0x206A)),
+        range(0xD800, 0xE000),
+        *((plane << 16 | 0xFFFE, plane << 16 | 0xFFFF) for plane in range(17)),
+    )
+    for code in codes
+}
 
 _INSTRUCTION = re.compile(r"(?:CMD|COPY|ENTRYPOINT|ENV|FROM|HEALTHCHECK|RUN|STOPSIGNAL|USER) [^`\n]+")
 
@@ -356,12 +365,7 @@ def _shown(text: str) -> str:
 
     Line ends and tabs stay. So do all others that XML and JSON can hold.
     """
-    return _HIDDEN.sub(_written_out, text.replace("\r\n", "\n"))
-
-
-def _written_out(match: re.Match[str]) -> str:
-    code = ord(match[0])
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+    return text.replace("\r\n", "\n").translate(_HIDDEN)
 
 
 def _shortened(text: str, longest: int) -> str:
