@@ -184,9 +184,16 @@ class Proxy:
             return self.container.logs().decode(errors="replace")
 
     def last_error(self) -> str:
-        """The last error in its log, in Nginx's own words; "" where there is none: ``connect() failed (111: …)``."""
-        found = re.findall(r"\[error\] [\d#]+: \*\d+ (.+?)(?: while .*)?, client: ", self.log())
-        return found[-1] if found else ""
+        """The last error in its log, in Nginx's own words: ``connect() failed (111: …)``; "" where none comes.
+
+        What a container writes is in its log a moment later: the first is waited for, up to 5 seconds.
+        """
+        deadline = time.monotonic() + 5
+        while not (found := re.findall(r"\[error\] [\d#]+: \*\d+ (.+?)(?: while .*)?, client: ", self.log())):
+            if time.monotonic() > deadline:
+                return ""
+            time.sleep(0.05)
+        return found[-1]
 
     def wait(self, timeout: float = 60) -> None:
         """Wait until it accepts connections.
@@ -568,9 +575,7 @@ def ask(
 def _unanswered(url: str, status: int, proxy: Proxy) -> LabError:
     if status not in (502, 504):
         return LabError(f"{url} was answered with status {status}.", "Does the application have that path?")
-    deadline = time.monotonic() + 2
-    while not (words := proxy.last_error()) and time.monotonic() < deadline:
-        time.sleep(0.05)  # what a container writes is in its log a moment later
+    words = proxy.last_error()
     do = "Look at the proxy's log, and at the application's."
     if "could not be resolved" in words:
         do = "No container has that name on the proxy's network: start the application there, under this name."
