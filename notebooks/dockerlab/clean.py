@@ -378,9 +378,10 @@ def remove_containers(client: docker.DockerClient, lab: str) -> None:
 
 def sweep(client: docker.DockerClient) -> list[str]:
     """Remove what labs left whose process is dead: a killed kernel, a crashed audit. Return what was removed."""
-    dead = [item for item in _find(client) if _is_dead(item)]
+    found = _find(client)
+    dead = [item for item in found if _is_dead(item)]
     _remove(client, dead)
-    if not _find(client):
+    if dead == found:
         _prune_build_records(client)
     return [f"{item.kind} {item.name}" for item in dead]
 

@@ -32,6 +32,9 @@ PATIENCE = 2
 """Seconds that the first request may take; each that took longer is given up, and the next may take twice as long. A
 connection that a broken network keeps open without end costs no more than that."""
 
+LOOK_EVERY = 0.5
+"""Seconds after which the engine is asked again whether the container still runs. The application is asked oftener."""
+
 LOOK_INSIDE_EVERY = 10
 """Seconds without an answer after which the application is asked from inside its container."""
 
@@ -343,13 +346,16 @@ def _wait(service: Service, ready: str, timeout: float) -> None:
     import httpx  # slow to load: only now needed
 
     began = looked_inside = time.monotonic()
+    looked = began - LOOK_EVERY
     deadline = began + timeout
     patience = PATIENCE
     answers_inside = False
     problem: httpx.TransportError | None = None
     with httpx.Client(trust_env=False) as client:  # a proxy that the environment names is not for this
         while True:
-            service.must_run("before it answered" if service.port else "right after its start")
+            if time.monotonic() - looked >= LOOK_EVERY:
+                looked = time.monotonic()
+                service.must_run("before it answered" if service.port else "right after its start")
             left = deadline - time.monotonic()
             if left <= 0:
                 raise _never_listened(service, ready, timeout, problem)
