@@ -59,11 +59,13 @@ prove:                ## the long proof: seeded faults, a real browser, projects
 
 # Most of these wait, for a container to end, so that more of them than processors run at once: whichever takes longest, first.
 AT_ONCE := -n 5 --dist load --maxschedchunk 1
+# These share an engine of their own, or a kit, among their tests: one process has them all.
+IN_ORDER := tests/engine/test_embedded.py tests/kit
 # What is audited brings packages of its own, and a kit is made from what a reader has: these builds ask the index.
 INDEX := DOCKERLAB_BASE_IMAGE=
 
 prove-lessons: setup packages .venv-site/ready
-	$(BIN)/pytest $(AT_ONCE) -m "prove or browser" tests --ignore tests/audit --ignore tests/kit
+	$(BIN)/pytest $(AT_ONCE) -m "prove or browser" tests --ignore tests/audit $(foreach one,$(IN_ORDER),--ignore $(one))
 
 prove-audits: setup
 	$(INDEX) $(BIN)/pytest $(AT_ONCE) -m "prove and not alone" tests/audit
@@ -72,7 +74,7 @@ prove-hostile: setup  # alone: these take what they can get of the machine
 	$(INDEX) $(BIN)/pytest -m alone tests/audit
 
 prove-offline: setup
-	$(INDEX) $(BIN)/pytest -m prove tests/kit -k "$(OFFLINE_PROOF)"
+	$(INDEX) $(BIN)/pytest -m prove $(IN_ORDER) -k "$(OFFLINE_PROOF)"
 
 rerun-failed: setup lint ## for CI: run once more, alone, the few that were red; what is red twice is red
 	$(BIN)/python tests/rerun_failed.py

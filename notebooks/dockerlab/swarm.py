@@ -548,7 +548,7 @@ def rollout(
     *,
     url: str,
     path: str = "/",
-    per_second: float = 200,
+    per_second: float = 100,
     before_seconds: float = 1,
     after_seconds: float = 1,
     timeout: float = UPDATE_SECONDS,

@@ -16,6 +16,7 @@ import pytest
 from dockerlab.engine import embedded
 
 pytestmark = [
+    pytest.mark.prove,
     pytest.mark.skipif(
         not (own_engine.FETCHED / ".complete").exists(),
         reason="the engine of this machine is not the embedded one: no packages",
