@@ -6,6 +6,7 @@ It closes a hole through which a broken lesson would pass, or a needless differe
 from __future__ import annotations
 
 import ast
+import functools
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -176,6 +177,7 @@ def calls(source: str) -> list[ast.Call]:
     return [node for node in nodes(source) if isinstance(node, ast.Call)]
 
 
-def nodes(source: str) -> Iterator[ast.AST]:
+@functools.cache  # each rule asks for each cell
+def nodes(source: str) -> tuple[ast.AST, ...]:
     """The parts of a cell's code. What a cell writes to a file is text, and has none."""
-    return ast.walk(ast.parse(TransformerManager().transform_cell(source)))
+    return tuple(ast.walk(ast.parse(TransformerManager().transform_cell(source))))
