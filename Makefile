@@ -37,7 +37,7 @@ setup: .venv/ready    ## Python packages, engine, base image: whatever is missin
 
 # `uv` installs the same pinned packages as `pip install -r requirements.txt`, several times faster.
 .venv/ready: requirements.txt pyproject.toml
-	[ -z "$$DOCKERLAB_KIT" ] || $(PYTHON) notebooks/dockerlab/kit/portable.py check "$$DOCKERLAB_KIT"
+	[ -z "$$DOCKERLAB_KIT" ] || $(PYTHON) -B notebooks/dockerlab/kit/portable.py check "$$DOCKERLAB_KIT"
 	$(PYTHON) -m venv --without-pip --clear .venv
 	$(PYTHON) $(PIP) --python $(BIN)/python install --quiet --disable-pip-version-check $(OFFLINE) uv==$(UV) \
 	    || { $(PYTHON) -m venv .venv \
@@ -61,20 +61,18 @@ prove:                ## the long proof: seeded faults, a real browser, projects
 AT_ONCE := -n 5 --dist load --maxschedchunk 1
 # These share an engine of their own, or a kit, among their tests: one process has them all.
 IN_ORDER := tests/engine/test_embedded.py tests/kit
-# What is audited brings packages of its own, and a kit is made from what a reader has: these builds ask the index.
-INDEX := DOCKERLAB_BASE_IMAGE=
 
 prove-lessons: setup packages .venv-site/ready
 	$(BIN)/pytest $(AT_ONCE) -m "prove or browser" tests --ignore tests/audit $(foreach one,$(IN_ORDER),--ignore $(one))
 
 prove-audits: setup
-	$(INDEX) $(BIN)/pytest $(AT_ONCE) -m "prove and not alone" tests/audit
+	$(BIN)/pytest $(AT_ONCE) -m "prove and not alone" tests/audit
 
 prove-hostile: setup  # alone: these take what they can get of the machine
-	$(INDEX) $(BIN)/pytest -m alone tests/audit
+	$(BIN)/pytest -m alone tests/audit
 
 prove-offline: setup
-	$(INDEX) $(BIN)/pytest -m prove $(IN_ORDER) -k "$(OFFLINE_PROOF)"
+	$(BIN)/pytest -m prove $(IN_ORDER) -k "$(OFFLINE_PROOF)"
 
 rerun-failed: setup lint ## for CI: run once more, alone, the few that were red; what is red twice is red
 	$(BIN)/python tests/rerun_failed.py

@@ -36,6 +36,9 @@ TAGS = ROOT / ".venv" / "packages.tags"
 COMPILES_ITSELF = "08_production_image"
 """What has this in its name gets the plain image."""
 
+ASK_THE_INDEX = ("tests/audit/", "tests/kit/")
+"""In the long proof, what is audited brings packages of its own, and a kit is made from what a reader has."""
+
 OWN_TEXTS = ("tests/lessons/answers.py", "tests/projects/exec_form/requirements.txt")
 """What installs packages besides the lessons, in `make test` and in the proof of the lessons."""
 
@@ -92,7 +95,13 @@ class Chosen:
 
     @pytest.hookimpl(tryfirst=True)  # before fixtures are made, and a notebook's kernel is started
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
-        os.environ[base_image.VARIABLE] = self._plain if COMPILES_ITSELF in item.nodeid else self._compiled
+        if item.nodeid.startswith(ASK_THE_INDEX) and (
+            item.get_closest_marker("prove") or item.get_closest_marker("alone")
+        ):
+            os.environ[base_image.VARIABLE] = ""
+        else:
+            is_plain = COMPILES_ITSELF in item.nodeid
+            os.environ[base_image.VARIABLE] = self._plain if is_plain else self._compiled
 
 
 def wanted() -> dict[str, str]:
