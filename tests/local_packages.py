@@ -90,8 +90,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 class Chosen:
     def __init__(self, plain: str, compiled: str) -> None:
+        # Nothing is named here: pytest-xdist's workers would take it for what somebody has asked for.
         self._plain, self._compiled = plain, compiled
-        os.environ[base_image.VARIABLE] = compiled
 
     @pytest.hookimpl(tryfirst=True)  # before fixtures are made, and a notebook's kernel is started
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
