@@ -80,7 +80,8 @@ def test_a_kit_in_the_clone_is_found_and_one_beside_it_is_not(tmp_path):
     (clone.folder / "said").unlink()
     own = write_kit(clone.folder / "kit", {"wheels/pip-9-py3-none-any.whl": 10})
     assert clone.make("--always-make").returncode == 0
-    assert ["notebooks/dockerlab/kit/portable.py", "check", str(own)] in [arguments for _, arguments, _ in clone.said]
+    check = ["-B", "notebooks/dockerlab/kit/portable.py", "check", str(own)]
+    assert check in [arguments for _, arguments, _ in clone.said]
     assert clone.make("--always-make", "DOCKERLAB_KIT=nowhere").returncode != 0
 
 
