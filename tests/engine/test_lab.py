@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -29,8 +30,21 @@ def names(client: docker.DockerClient, lab_id: str) -> list[str]:
     found = [item.name for item in client.containers.list(all=True, ignore_removed=True)]
     found += [item.name for item in client.networks.list()]
     found += [item.name for item in client.volumes.list()]
-    found += [tag for image in client.images.list() for tag in image.tags]
+    # As the engine lists them: `client.images.list` asks for each again, and another test may have removed it by then.
+    found += [tag for image in client.api.images() for tag in image["RepoTags"] or []]
     return [name for name in found if lab_id in name]
+
+
+MACHINE = "a-machine-of-its-own"
+
+
+@pytest.fixture
+def own_machine(monkeypatch):
+    """Have this test's labs live on another machine than those of all other tests.
+
+    What is dead there counts as alive here: a lesson that opens beside this test does not sweep what it has prepared.
+    """
+    monkeypatch.setattr(socket, "gethostname", lambda: MACHINE)
 
 
 def test_closing_a_lab_leaves_nothing_and_may_be_done_twice(lab, client):
@@ -61,9 +75,10 @@ def test_closing_a_lab_leaves_another_one_alone(lab, client, monkeypatch, tmp_pa
     assert names(client, other.id) == []
 
 
-KILLED = """
-import os, signal
+KILLED = f"""
+import os, signal, socket
 from dockerlab import open_lab
+socket.gethostname = lambda: {MACHINE!r}
 lab = open_lab("killed")
 lab.client.containers.run(lab.base_image, ["sleep", "1000"], detach=True, name=lab.name("c"), labels=lab.labels)
 print(lab.id, flush=True)
@@ -71,7 +86,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
-def test_what_a_killed_kernel_left_is_swept_when_the_next_lesson_opens(client, monkeypatch, tmp_path):
+def test_what_a_killed_kernel_left_is_swept_when_the_next_lesson_opens(own_machine, client, monkeypatch, tmp_path):
     monkeypatch.setenv("DOCKERLAB_WORKSPACE", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     process = subprocess.run(
@@ -86,7 +101,7 @@ def test_what_a_killed_kernel_left_is_swept_when_the_next_lesson_opens(client, m
     assert names(client, killed) == []
 
 
-def test_many_may_sweep_the_same_leftovers_at_the_same_time(lab, client, engine):
+def test_many_may_sweep_the_same_leftovers_at_the_same_time(own_machine, lab, client, engine):
     """As when a class opens its next lesson."""
     dead = lab.labels | {labels.LAB: "0000dead", labels.OWNER: str(Owner(Owner.current().host, os.getpid(), 0))}
     network = client.networks.create("dockerlab-0000dead-network", labels=dead)
@@ -100,7 +115,7 @@ def test_many_may_sweep_the_same_leftovers_at_the_same_time(lab, client, engine)
     assert names(client, "0000dead") == []
 
 
-def test_what_has_no_label_is_never_touched(lab, client):
+def test_what_has_no_label_is_never_touched(own_machine, lab, client):
     """Not even with a name like ours, beside a dead lab's objects."""
     dead = lab.labels | {labels.LAB: "0000dead", labels.OWNER: str(Owner(Owner.current().host, os.getpid(), 0))}
     client.volumes.create("dockerlab-0000dead-mine", labels=dead)
@@ -112,7 +127,7 @@ def test_what_has_no_label_is_never_touched(lab, client):
         client.volumes.get("dockerlab-0000dead-yours").remove()
 
 
-def test_a_lab_on_another_machine_is_not_swept(lab, client):
+def test_a_lab_on_another_machine_is_not_swept(own_machine, lab, client):
     far = lab.labels | {labels.OWNER: str(Owner("another-machine", 1, 0))}
     client.volumes.create(lab.name("far"), labels=far)
     assert clean.sweep(client) == []
