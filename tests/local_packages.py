@@ -20,6 +20,7 @@ import io
 import os
 import tarfile
 import time
+from collections.abc import Callable
 
 import docker
 import pytest
@@ -53,11 +54,13 @@ RUN set -e; \\
     rm -r /tmp/wanted
 """
 
-COMPILED = """\
-FROM {plain}
-COPY compile.py /tmp/compile.py
-RUN python3 /tmp/compile.py && rm /tmp/compile.py && printf '[install]\\ncompile = false\\n' >> /etc/pip.conf
+COMPILED = f"""\
+FROM {{base}}
+COPY wheels {use.PLACE}/wheels
+RUN printf '[global]\\nno-index = true\\nfind-links = {use.PLACE}/wheels\\n' > /etc/pip.conf; \\
+    printf '[install]\\ncompile = false\\n' >> /etc/pip.conf
 """
+"""Not from the plain one: each wheel would be there twice, and lesson 07 copies its images to three more engines."""
 
 COMPILE = f"""\
 import contextlib, pathlib, py_compile, zipfile
@@ -74,7 +77,7 @@ for path in pathlib.Path({use.PLACE!r}, "wheels").glob("*.whl"):
                 suffix = "".join(pathlib.Path(compiled).suffixes)
                 wheel.write(compiled, module.parent / "__pycache__" / f"{{module.stem}}{{suffix}}")
 """
-"""Runs in the image, by its Python: the bytecode is for that one."""
+"""Runs in the plain image, by its Python: the bytecode is for that one."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -121,11 +124,32 @@ def make(client: docker.DockerClient) -> list[str]:
     base = base_image.ensure(client).tag
     lists = wanted()
     plain = _made(client, base, RECIPE.format(base=base), {f"wanted/{name}": text for name, text in lists.items()})
-    return [plain, _made(client, plain, COMPILED.format(plain=plain), {"compile.py": COMPILE})]
+    recipe, files = COMPILED.format(base=base), {"compile.py": COMPILE}
+    return [plain, _made(client, plain, recipe, files, lambda: _compiled(client, plain))]
 
 
-def _made(client: docker.DockerClient, base: str, recipe: str, files: dict[str, str]) -> str:
-    digest = hashlib.sha256(repr((client.images.get(base).id, recipe, files)).encode()).hexdigest()
+def _compiled(client: docker.DockerClient, plain: str) -> bytes:
+    """The plain image's wheels with their bytecode, as a tar archive of the folder."""
+    container = client.containers.create(plain, ["python3", "/tmp/compile.py"], labels={labels.BASE: "1"})
+    try:
+        container.put_archive("/tmp", _archive({"compile.py": COMPILE}))
+        container.start()
+        if container.wait()["StatusCode"]:
+            raise LabError("The packages of the tests could not be compiled.", "See its log.", log=container.logs())
+        return b"".join(container.get_archive(f"{use.PLACE}/wheels")[0])
+    finally:
+        container.remove(force=True, v=True)
+
+
+def _made(
+    client: docker.DockerClient,
+    origin: str,
+    recipe: str,
+    files: dict[str, str],
+    archive: Callable[[], bytes] = lambda: b"",
+) -> str:
+    """The tag of an image made of all this; built now if it is not there yet, with what `archive` gives for context."""
+    digest = hashlib.sha256(repr((client.images.get(origin).id, recipe, files)).encode()).hexdigest()
     tag = use.tag(digest[:12])
     with contextlib.suppress(ImageNotFound):
         client.images.get(tag)
@@ -133,7 +157,7 @@ def _made(client: docker.DockerClient, base: str, recipe: str, files: dict[str, 
     began = time.monotonic()
     try:
         client.images.build(
-            fileobj=_context({"Dockerfile": recipe, **files}),
+            fileobj=io.BytesIO(_archive({"Dockerfile": recipe, **files}, onto=archive())),
             custom_context=True,
             tag=tag,
             labels={labels.BASE: "1"},
@@ -147,15 +171,15 @@ def _made(client: docker.DockerClient, base: str, recipe: str, files: dict[str, 
     return tag
 
 
-def _context(files: dict[str, str]) -> io.BytesIO:
-    context = io.BytesIO()
-    with tarfile.open(fileobj=context, mode="w") as tar:
+def _archive(files: dict[str, str], *, onto: bytes = b"") -> bytes:
+    """A tar archive with texts in it, by name; with those that another one has, too."""
+    archive = io.BytesIO(onto)
+    with tarfile.open(fileobj=archive, mode="a" if onto else "w") as tar:
         for name, text in files.items():
             member = tarfile.TarInfo(name)
             member.size, member.mode = len(text.encode()), 0o644
             tar.addfile(member, io.BytesIO(text.encode()))
-    context.seek(0)
-    return context
+    return archive.getvalue()
 
 
 def main() -> None:
