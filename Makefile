@@ -46,9 +46,9 @@ setup: .venv/ready    ## Python packages, engine, base image: whatever is missin
 	mkdir -p .venv/etc/jupyter/labconfig && echo '$(NO_NEWS)' > .venv/etc/jupyter/labconfig/page_config.json
 	touch $@
 
-# Lessons wait more than they compute, so four at once keep two cores busy.
+# Lessons wait more than they compute, so four at once keep two cores busy. What needs a browser is in `make prove`.
 test: setup lint packages ## what a maintainer runs before each commit: units, engine, each lesson against its output
-	$(BIN)/pytest -n 4 --dist loadscope --no-loadscope-reorder
+	$(BIN)/pytest -n 4 --dist loadscope --no-loadscope-reorder --ignore tests/browser --ignore tests/site
 
 # Beside it, what the tests import is compiled once: else each of pytest's four processes would compile all of it.
 packages: setup       ## what builds in the tests install, fetched once

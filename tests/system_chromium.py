@@ -63,14 +63,9 @@ def apart(path: str, folder: Path) -> Iterator[Chromium]:
         yield Chromium(str(script), network)
 
 
-def find() -> str | None:
-    """The path of the first Chromium that there is."""
-    return next(filter(None, map(shutil.which, NAMES)), None)
-
-
 def needed() -> str:
     """The path of the first Chromium that there is; without one, the test fails."""
-    if path := find():
+    if path := next(filter(None, map(shutil.which, NAMES)), None):
         return path
     pytest.fail(f"Looked for {', '.join(NAMES)}, and found no Chromium. Install one: apt-get install chromium")
 

@@ -31,15 +31,6 @@ MAKE_LAB = re.search(r"^lab:.*\n\t\$\(BIN\)/jupyter lab (.*)$", (ROOT / "Makefil
 
 
 @pytest.fixture
-def chromium(request) -> str:
-    """The system's Chromium. Without one the quick test is skipped, unless in CI; all others fail."""
-    quick = request.node.get_closest_marker("browser_quick") and not os.environ.get("CI")
-    if quick and not system_chromium.find():
-        pytest.skip("there is no Chromium on this machine")
-    return system_chromium.needed()
-
-
-@pytest.fixture
 def jupyterlab(tmp_path) -> Iterator[JupyterLab]:
     """What `make lab` starts, on a copy of the lessons, with nothing remembered: fresh settings, fresh workspaces."""
     for name, content in SETTINGS.items():
@@ -95,10 +86,10 @@ def wait_until_it_answers(url: str, process: subprocess.Popen, log: Path, second
 
 
 @pytest.fixture
-def browser(chromium, jupyterlab, tmp_path) -> Iterator[BrowserContext]:
+def browser(jupyterlab, tmp_path) -> Iterator[BrowserContext]:
     """A Chromium that knows nothing, and whose requests to anywhere but this machine fail the test."""
     with (
-        system_chromium.apart(chromium, tmp_path) as apart,
+        system_chromium.apart(system_chromium.needed(), tmp_path) as apart,
         apart.reaching(urlsplit(jupyterlab.url).port),
         sync_playwright() as playwright,
     ):

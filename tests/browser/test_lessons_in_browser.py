@@ -31,7 +31,7 @@ def check(reader: Reader, lesson: Path) -> None:
     reader.sees(f"{lesson.stem} is closed. Of this lesson, nothing is left on the engine.")
 
 
-@pytest.mark.browser_quick
+@pytest.mark.browser
 def test_jupyterlab_opens_at_the_first_lesson_which_runs_and_leads_to_the_next(browser, jupyterlab, tmp_path):
     reader = Reader(browser.pages[0], jupyterlab, at_its_start=True)
     assert reader.shown_lesson() == FIRST.name

@@ -1,4 +1,8 @@
-"""What an image holds by layer, where a secret is left in it, and how soon it answers: on the engine that is there."""
+"""What an image holds by layer, what a build secret leaves in it, and how soon it answers: on the engine that is there.
+
+That a build argument and a deleted file are found, and what an earlier stage holds is not, lesson 08 claims of the same
+function.
+"""
 
 import pytest
 from dockerlab import clean
@@ -57,30 +61,6 @@ def test_an_image_that_is_not_there_is_missed(lab):
     for ask in (lambda tag: content(lab, tag), lambda tag: leaks(lab, tag, "a-secret")):
         with pytest.raises(LabError, match="There is no image dockerlab/none:none"):
             ask("dockerlab/none:none")
-
-
-# --- leaks ---
-
-
-def test_a_build_argument_is_found_in_the_history(lab, tmp_path, token):
-    folder = project(tmp_path / "p", f'{BEGIN}ARG TOKEN\nRUN test -n "${{TOKEN}}"\n')
-    built = build(lab, folder, build_args={"TOKEN": token}, progress=False)
-    (leak,) = leaks(lab, built, token)
-    assert (leak.where, leak.instruction) == ("history", f'RUN [TOKEN={token}] test -n "${{TOKEN}}"')
-
-
-def test_a_file_that_was_deleted_later_is_found_in_its_layer(lab, tmp_path, token):
-    folder = project(tmp_path / "p", f"{BEGIN}COPY token.txt /tmp/\nRUN rm /tmp/token.txt\n", token=token)
-    built = build(lab, folder, progress=False)
-    (leak,) = leaks(lab, built, token)
-    assert (leak.where, leak.path, leak.deleted_later) == ("layer", "/tmp/token.txt", True)
-    assert leaks(lab, built, f"{token}-that-is-nowhere") == ()
-
-
-def test_what_stays_in_an_earlier_stage_is_not_found(lab, tmp_path, token):
-    dockerfile = f"{BEGIN.replace('}' + chr(10), '} AS a' + chr(10))}COPY token.txt /\nRUN echo done > /done\n"
-    folder = project(tmp_path / "p", f"{dockerfile}FROM ${{BASE_IMAGE}}\nCOPY --from=a /done /done\n", token=token)
-    assert leaks(lab, build(lab, folder, progress=False), token) == ()
 
 
 # --- build secrets ---

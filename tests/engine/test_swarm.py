@@ -117,6 +117,7 @@ time.sleep(600)
 """
 
 
+@pytest.mark.prove
 def test_a_process_that_is_killed_in_the_middle_of_an_update_leaves_nothing(client, tmp_path):
     state = client.info()["Swarm"]
     environment = {**os.environ, "DOCKERLAB_WORKSPACE": str(tmp_path / "workspace")}

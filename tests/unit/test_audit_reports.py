@@ -1,6 +1,7 @@
 """The reports of an audit are valid to their schemas, whatever a project's texts hold, and tell the same verdicts."""
 
 import dataclasses
+import functools
 import io
 import json
 import re
@@ -21,7 +22,6 @@ from rich.cells import cell_len
 SCHEMAS = Path(__file__).parents[1] / "schemas"
 OURS = json.loads((resources.files("dockerlab.audit") / "schema.json").read_text(encoding="utf-8"))
 SARIF = json.loads((SCHEMAS / "sarif-2.1.0-rtm.5.json").read_text(encoding="utf-8"))
-JUNIT = xmlschema.XMLSchema(SCHEMAS / "junit-10.xsd")
 
 AUDIT = Audit(
     version="0.1.0",
@@ -177,8 +177,14 @@ def test_junit_counts():
     }
 
 
+@functools.cache
+def junit_schema() -> xmlschema.XMLSchema:
+    """Read when the first test asks for it: each of pytest's processes imports this file, and one runs its tests."""
+    return xmlschema.XMLSchema(SCHEMAS / "junit-10.xsd")
+
+
 def test_junit_is_valid_to_its_schema():
-    JUNIT.validate(io.StringIO(render(AUDIT, "junit")))
+    junit_schema().validate(io.StringIO(render(AUDIT, "junit")))
 
 
 # --- SARIF -----------------------------------------------------------------------------------------------------------
@@ -379,7 +385,7 @@ def test_hostile_texts_stay_valid(text, verdict):
     audit = hostile(text, verdict)
     jsonschema.Draft202012Validator(OURS).validate(json.loads(render(audit, "json")))
     valid_sarif(render(audit, "sarif"))
-    JUNIT.validate(io.StringIO(render(audit, "junit")))
+    junit_schema().validate(io.StringIO(render(audit, "junit")))
     assert [case.get("name") for case in cases(audit)] == ["pid-1", "non-root"]
 
 
@@ -411,7 +417,7 @@ def test_an_audit_without_checks(format):
     if format == "sarif":
         valid_sarif(report)
     if format == "junit":
-        JUNIT.validate(io.StringIO(report))
+        junit_schema().validate(io.StringIO(report))
 
 
 def test_no_other_format():
