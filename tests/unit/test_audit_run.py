@@ -122,21 +122,30 @@ def test_lifespans_are_counted_when_no_more_begin(runner):
     made, service = runner(
         itertools.chain(["", f"{run._UVICORN_STARTED}\n"], itertools.repeat(run._UVICORN_STARTED * 2))
     )
-    assert made._lifespans(service, False) == (2, "")
-    assert runner([""] * 9)[0]._lifespans(runner(itertools.repeat(""))[1], False) == (None, "")
+    assert made._lifespans(service, False, 0) == (2, "")
+    assert runner([""] * 9)[0]._lifespans(runner(itertools.repeat(""))[1], False, 0) == (None, "")
+
+
+def test_the_next_worker_may_take_as_long_as_the_first_did(runner, monkeypatch):
+    """On a busy machine: a second worker that began 1 s after the first was not counted there."""
+    monkeypatch.setattr(run, "NEXT_WORKER_SECONDS", (0.2, 3.0))
+    for start_seconds, seen in ((0.1, 1), (2.0, 2)):
+        made, service = runner(itertools.chain([STARTED] * 6, itertools.repeat(STARTED * 2)))
+        monkeypatch.setattr(run.Runner, "_may_have_workers", lambda runner, service: True)
+        assert made._lifespans(service, False, start_seconds) == (seen, "")
 
 
 def test_more_lifespans_than_processes_are_of_workers_that_have_ended(runner):
     made, service = runner(itertools.repeat(STARTED * 4))
-    assert made._lifespans(service, False) == (None, run._RESTARTS)
+    assert made._lifespans(service, False, 0) == (None, run._RESTARTS)
     made, service = runner(itertools.repeat(STARTED * 4), processes=0)
-    assert made._lifespans(service, False) == (4, ""), "nothing can tell the processes"
+    assert made._lifespans(service, False, 0) == (4, ""), "nothing can tell the processes"
 
 
 def test_workers_that_end_and_start_again_do_not_hold_the_audit(runner, monkeypatch):
     monkeypatch.setattr(run, "WORKERS_SECONDS", 0.3)
     made, service = runner(STARTED * number for number in itertools.count())
-    assert made._lifespans(service, False) == (None, run._RESTARTS)
+    assert made._lifespans(service, False, 0) == (None, run._RESTARTS)
 
 
 # --- limits ----------------------------------------------------------------------------------------------------------

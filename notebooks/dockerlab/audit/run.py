@@ -51,6 +51,9 @@ START_SECONDS = 60
 WORKERS_SECONDS = 15
 """How long worker processes may take to start, one after the other, once the first answers."""
 
+NEXT_WORKER_SECONDS = (1.0, 3.0)
+"""How long to wait for one more to start: as long as the first answer took, but no less and no more than this."""
+
 SLOW_SECONDS = 3
 """The request in flight: longer than any noise, shorter than the engine's grace period of 10 s."""
 
@@ -341,17 +344,18 @@ class Runner:
 
     def rest(self, checks_health: bool) -> tuple[Rest, Health]:
         """Start the application, ask it, look at it, and stop it."""
+        began = time.monotonic()
         with self.started("rest") as service:
             try:
-                return self._rest(service, checks_health)
+                return self._rest(service, checks_health, time.monotonic() - began)
             except (APIError, LookupError) as error:  # it ended while it was looked at
                 self._must_run(service, "while it was looked at")
                 raise LabError(f"The engine would not tell of the application: {error}.", log=_tail(service)) from error
 
-    def _rest(self, service: Service, checks_health: bool) -> tuple[Rest, Health]:
+    def _rest(self, service: Service, checks_health: bool, start_seconds: float) -> tuple[Rest, Health]:
         self.port = service.port
         no_probe = self._no_probe(service)
-        lifespans, restarts = self._lifespans(service, not no_probe)
+        lifespans, restarts = self._lifespans(service, not no_probe, start_seconds)
         self.lifespans = lifespans
         self.no_probe = no_probe
         self.known.set()
@@ -463,15 +467,17 @@ class Runner:
                     f"The application answered, and then no more ({type(error).__name__}).", log=_tail(service)
                 ) from error
 
-    def _lifespans(self, service: Service, probe: bool) -> tuple[int | None, str]:
+    def _lifespans(self, service: Service, probe: bool, start_seconds: float) -> tuple[int | None, str]:
         """How many lifespans have started, when all had time to. Worker processes start one after the other.
 
         Where new ones begin in the place of others, there is no such number, and a sentence tells so.
         """
         marker = guest.STARTED if probe else _UVICORN_STARTED
+        least, most = NEXT_WORKER_SECONDS
+        patience = min(max(start_seconds, least), most)
         began = since = time.monotonic()
         count = service.logs().count(marker)
-        while time.monotonic() < since + (1.0 if self._may_have_workers(service) else 0.2):
+        while time.monotonic() < since + (patience if self._may_have_workers(service) else 0.2):
             time.sleep(0.1)
             if (now := service.logs().count(marker)) != count:
                 count, since = now, time.monotonic()
