@@ -53,7 +53,7 @@ test: setup lint packages ## what a maintainer runs before each commit: units, e
 # Beside it, what the tests import is compiled once: else each of pytest's four processes would compile all of it.
 packages: setup       ## what builds in the tests install, fetched once
 	$(BIN)/python tests/local_packages.py & \
-	[ -e .venv/collected ] || $(BIN)/pytest --collect-only -qq > .venv/collected; wait $$!
+	[ -e .venv/collected ] || $(BIN)/pytest --collect-only -qq -p no:cacheprovider > .venv/collected; wait $$!
 
 # Four runs, one after the other, by what each takes of the machine. `make prove RERUN=1` reruns in each the few that failed.
 prove:                ## the long proof: seeded faults, a real browser, projects audited, no network at all

@@ -135,7 +135,8 @@ def _compiled(client: docker.DockerClient, plain: str) -> bytes:
         container.put_archive("/tmp", _archive({"compile.py": COMPILE}))
         container.start()
         if container.wait()["StatusCode"]:
-            raise LabError("The packages of the tests could not be compiled.", "See its log.", log=container.logs())
+            log = container.logs().decode(errors="replace")
+            raise LabError("The packages of the tests could not be compiled.", "See what Python printed.", log=log)
         return b"".join(container.get_archive(f"{use.PLACE}/wheels")[0])
     finally:
         container.remove(force=True, v=True)

@@ -177,7 +177,7 @@ class Running:
                 else:
                     with contextlib.closing(writer):
                         await self._exchange(flight, link, reader, writer)
-                        _leave_no_trace(writer)
+                        _close_by_reset(writer)
         except TimeoutError:
             fate, error = "timed out", f"nothing more within {self._timeout_seconds:g} s"
         except (OSError, h11.RemoteProtocolError) as problem:
@@ -219,7 +219,7 @@ class Running:
                 return
 
 
-def _leave_no_trace(writer: asyncio.StreamWriter) -> None:
+def _close_by_reset(writer: asyncio.StreamWriter) -> None:
     """Have a connection whose exchange is complete be closed by a reset.
 
     Closed in the usual way, it stays in the kernel's tables for two minutes more (net.netfilter's

@@ -160,6 +160,20 @@ def test_where_nobody_listens_a_request_is_refused():
     assert request.fate == "refused"
 
 
+def test_a_connection_is_closed_by_a_reset_once_its_answer_is_whole():
+    """What is closed in the usual way stays in the kernel's tables, which an engine reads at each start and stop."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        running = traffic.start(f"http://127.0.0.1:{server.getsockname()[1]}", ["/"])
+        connection, _ = server.accept()
+        with connection:
+            connection.recv(1000)
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+            with pytest.raises(ConnectionResetError):
+                connection.recv(1000)
+        running.join()
+    assert running.flights[0].request.fate == "answered"
+
+
 def test_requests_are_sent_all_at_once(url):
     sent = traffic.send(url, ["/together"] * TOGETHER, timeout_seconds=10)
     assert sent.count("answered") == TOGETHER
