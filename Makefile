@@ -37,7 +37,7 @@ setup: .venv/ready    ## Python packages, engine, base image: whatever is missin
 
 # `uv` installs the same pinned packages as `pip install -r requirements.txt`, several times faster.
 .venv/ready: requirements.txt pyproject.toml
-	[ -z "$$DOCKERLAB_KIT" ] || $(PYTHON) -B notebooks/dockerlab/kit/portable.py check "$$DOCKERLAB_KIT"
+	[ -z "$$DOCKERLAB_KIT" ] || $(PYTHON) -B notebooks/dockerlab/engine/portable.py check "$$DOCKERLAB_KIT"
 	$(PYTHON) -m venv --without-pip --clear .venv
 	$(PYTHON) $(PIP) --python $(BIN)/python install --quiet --disable-pip-version-check $(OFFLINE) uv==$(UV) \
 	    || { $(PYTHON) -m venv .venv \
@@ -93,10 +93,10 @@ notebooks: setup      ## execute all lessons anew, and normalise them
 	$(BIN)/python tests/lessons/readme.py
 
 site: .venv-site/ready ## the executed lessons as a static site for reading, in build/site
-	.venv-site/bin/python notebooks/site build/site
+	.venv-site/bin/python workshop/site build/site
 
 # An environment of its own: no lesson needs these packages, so `make lab` and the offline kit do not carry them.
-.venv-site/ready: notebooks/site/requirements.txt | .venv/ready
+.venv-site/ready: workshop/site/requirements.txt | .venv/ready
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv-site
 	$(BIN)/uv pip install --quiet --python .venv-site/bin/python -r $<
 	touch $@
@@ -107,7 +107,7 @@ bench: setup          ## ratios, measured side by side
 bundle: setup         ## the offline kit: all of it in one folder, for machines that have no network
 	DOCKERLAB_KIT= $(BIN)/dockerlab bundle $(if $(FOLDER),"$$FOLDER") $(foreach one,$(PYTHONS),--python $(one))
 
-HUB := notebooks/hub
+HUB := workshop/hub
 
 hub: hub-image        ## a JupyterHub for a room: a server for each learner, with an engine of its own
 	$(HUB)/.venv/bin/jupyterhub --config $(HUB)/jupyterhub_config.py
@@ -131,7 +131,7 @@ pins: .venv/ready     ## requirements.txt, the site's and the hub's, anew
 	) > requirements.new && mv requirements.new requirements.txt
 	( echo "# Made by 'make pins' from pyproject.toml: what 'make site' needs, and nothing else does."; \
 	  $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --upgrade --no-header --no-annotate --group site \
-	) > requirements.new && mv requirements.new notebooks/site/requirements.txt
+	) > requirements.new && mv requirements.new workshop/site/requirements.txt
 	( echo "# Made by 'make pins' from requirements.in, to fit the laboratory's own requirements.txt."; \
 	  grep -v '^-e' requirements.txt | $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --upgrade --no-header \
 	  --no-annotate --constraints - $(HUB)/requirements.in) > requirements.new && mv requirements.new $(HUB)/requirements.txt

@@ -25,12 +25,14 @@ from collections.abc import Callable
 import docker
 import pytest
 from docker.errors import BuildError, ImageNotFound
-from dockerlab import engine, labels, paths
-from dockerlab.engine import base_image
+from dockerlab import engine, folders, labels
+from dockerlab.engine import kit
+from dockerlab.engine.base import base_image
+from dockerlab.engine.kit import find
 from dockerlab.errors import LabError
-from dockerlab.kit import find, making, needs, use
+from dockerlab_kit import making, needs
 
-ROOT = paths.NOTEBOOKS.parent
+ROOT = folders.NOTEBOOKS.parent
 TAGS = ROOT / ".venv" / "packages.tags"
 """Where the images' tags are written, for the plugin: the plain one's, the compiled one's."""
 
@@ -48,16 +50,16 @@ FROM {{base}}
 COPY wanted /tmp/wanted
 RUN set -e; \\
     for list in /tmp/wanted/*; do \\
-        pip download --quiet --no-cache-dir --dest {use.PLACE}/wheels --requirement $list; \\
+        pip download --quiet --no-cache-dir --dest {kit.PLACE}/wheels --requirement $list; \\
     done; \\
-    printf '[global]\\nno-index = true\\nfind-links = {use.PLACE}/wheels\\n' > /etc/pip.conf; \\
+    printf '[global]\\nno-index = true\\nfind-links = {kit.PLACE}/wheels\\n' > /etc/pip.conf; \\
     rm -r /tmp/wanted
 """
 
 COMPILED = f"""\
 FROM {{base}}
-COPY wheels {use.PLACE}/wheels
-RUN printf '[global]\\nno-index = true\\nfind-links = {use.PLACE}/wheels\\n' > /etc/pip.conf; \\
+COPY wheels {kit.PLACE}/wheels
+RUN printf '[global]\\nno-index = true\\nfind-links = {kit.PLACE}/wheels\\n' > /etc/pip.conf; \\
     printf '[install]\\ncompile = false\\n' >> /etc/pip.conf
 """
 """Not from the plain one: each wheel would be there twice, and lesson 07 copies its images to three more engines."""
@@ -65,7 +67,7 @@ RUN printf '[global]\\nno-index = true\\nfind-links = {use.PLACE}/wheels\\n' > /
 COMPILE = f"""\
 import contextlib, pathlib, py_compile, zipfile
 
-for path in pathlib.Path({use.PLACE!r}, "wheels").glob("*.whl"):
+for path in pathlib.Path({kit.PLACE!r}, "wheels").glob("*.whl"):
     with zipfile.ZipFile(path, "a") as wheel:
         for name in [name for name in wheel.namelist() if name.endswith(".py") and ".data/" not in name]:
             source, module = pathlib.Path("/tmp/source.py"), pathlib.PurePath(name)
@@ -137,7 +139,7 @@ def _compiled(client: docker.DockerClient, plain: str) -> bytes:
         if container.wait()["StatusCode"]:
             log = container.logs().decode(errors="replace")
             raise LabError("The packages of the tests could not be compiled.", "See what Python printed.", log=log)
-        return b"".join(container.get_archive(f"{use.PLACE}/wheels")[0])
+        return b"".join(container.get_archive(f"{kit.PLACE}/wheels")[0])
     finally:
         container.remove(force=True, v=True)
 
@@ -151,7 +153,7 @@ def _made(
 ) -> str:
     """The tag of an image made of all this; built now if it is not there yet, with what `archive` gives for context."""
     digest = hashlib.sha256(repr((client.images.get(origin).id, recipe, files)).encode()).hexdigest()
-    tag = use.tag(digest[:12])
+    tag = kit.tag(digest[:12])
     with contextlib.suppress(ImageNotFound):
         client.images.get(tag)
         return tag

@@ -17,12 +17,13 @@ from pathlib import Path
 import docker
 import network_namespace
 import psutil
-from dockerlab import folders, paths
-from dockerlab.engine import bootstrap, embedded
+from dockerlab import folders
+from dockerlab.engine.base import bootstrap
+from dockerlab.engine.own import embedded
 
 FETCHED = embedded.places().packages
 
-START = "import sys; from dockerlab.engine import embedded; embedded.start()"
+START = "import sys; from dockerlab.engine.own import embedded; embedded.start()"
 
 
 class Machine:
@@ -90,7 +91,7 @@ class Machine:
         with self.client() as client:
             if client.api.images(name=tag.partition(":")[0]):
                 return True
-            archive = max((paths.cache() / "base").glob("*.tar.zst"), default=None)
+            archive = max((folders.cache() / "base").glob("*.tar.zst"), default=None)
             if archive:
                 bootstrap._import(client, tag, bootstrap.unpacked(archive), ())
             return archive is not None

@@ -2,20 +2,18 @@
 
 from typing import Any
 
-from .build import build
-from .build_context import context
-from .exercise import NotYet, exercise
-from .lab import open_lab
-from .progress import progress
-from .serve import serve
-from .stop import Variant, stop, stop_side_by_side
-from .tables import stops_table, table
-from .traffic import send, steady
+from .build.build_context import context
+from .claims.exercise import NotYet, exercise
+from .figures.tables import stops_table, table
+from .lab.lab import open_lab
+from .lab.progress import progress
+from .run.container import serve
+from .run.stop import Variant, stop, stop_side_by_side
+from .run.traffic import send, steady
 
 __all__ = [
     "NotYet",
     "Variant",
-    "build",
     "context",
     "exercise",
     "layers",

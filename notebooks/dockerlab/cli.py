@@ -12,11 +12,13 @@ from rich.markup import escape
 from rich.table import Table
 from typer.core import TyperGroup
 
-from . import clean as cleaning
-from . import engine, folders, paths, workspace
+from . import engine, folders
 from .audit import command as auditing
-from .engine import checks, embedded
+from .engine import doctor as examination
+from .engine.own import embedded
 from .errors import EngineMissing, LabError
+from .lab import sweep as cleaning
+from .lab import workspace
 
 UNUSABLE = 2
 """The exit code where there is no engine, or no base image, to work with."""
@@ -34,7 +36,7 @@ class Commands(TyperGroup):
         except LabError as error:
             told = error
         except Exception as error:
-            from . import engine_errors  # only needed here
+            from .engine import engine_errors  # only needed here
 
             told = engine_errors.explain(error, "", "in the middle of the command", "Look at it: `dockerlab doctor`.")
             if told is None or isinstance(error, BrokenPipeError):  # of `dockerlab … | head`
@@ -76,7 +78,7 @@ def bundle(
     python: Annotated[list[str] | None, typer.Option(help="A further Python that participants have: 3.13.")] = None,
 ) -> None:
     """Write the offline kit: all that the lab fetches, in one folder, for machines that have no network."""
-    from .kit import making  # only needed here
+    from dockerlab_kit import making  # only needed here
 
     found = engine.ensure(say)
     with contextlib.closing(found.client()) as client:
@@ -91,7 +93,9 @@ def share(
     port: Annotated[int, typer.Option(min=0, max=65535, help="The port to listen on; 0 for one that is free.")] = 8800,
 ) -> None:
     """Serve the offline kit to a room, over plain HTTP, and show who has it."""
-    from .kit import find, sharing  # only needed here
+    from dockerlab_kit import sharing  # only needed here
+
+    from .engine.kit import find
 
     if folder is None and not (kit := find()):
         raise LabError("There is no kit here.", "Make one, `dockerlab bundle`, and name it: `dockerlab share FOLDER`.")
@@ -101,7 +105,7 @@ def share(
 @app.command()
 def doctor() -> None:
     """Show in one screen what was found, and what to do. Exit code 2 where the lessons cannot run."""
-    findings = checks.examine()
+    findings = examination.examine()
     if findings.usable:  # an engine that hangs is not waited for twice
         with contextlib.suppress(LabError), contextlib.closing(engine.find().client()) as client:
             left = cleaning.leftovers(client)
@@ -151,7 +155,7 @@ def _remove_cache() -> None:
     for folder, why in kept.items():
         say(f"Kept {folder}: {why}.")
     if not kept:
-        say(f"Nothing of the lab is left in {paths.cache()}.")
+        say(f"Nothing of the lab is left in {folders.cache()}.")
 
 
 @engine_app.command()

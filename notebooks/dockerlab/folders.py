@@ -1,4 +1,5 @@
-"""The folders that the laboratory makes, each with a mark of its own: no other folder is ever emptied or removed.
+"""Where the laboratory keeps its files, one cache folder and one workspace folder; and the mark of each folder that it
+makes: no other folder is ever emptied or removed.
 
 The mark is a file that names the place of its folder. So a folder that was copied or moved away with its mark, or that
 a link leads to, is not the laboratory's.
@@ -16,8 +17,44 @@ from pathlib import Path
 
 import psutil
 
-from . import paths
 from .errors import LabError
+
+NOTEBOOKS = Path(__file__).resolve().parents[1]
+"""The folder of the lessons, which the package lies in."""
+
+
+def cache() -> Path:
+    """The folder for all that is fetched once and kept: engine packages, the engine's data, the ledger of builds.
+
+    `DOCKERLAB_CACHE` where it is set, else `dockerlab` in the user's cache folder (`XDG_CACHE_HOME` or `~/.cache`).
+    The folder need not exist yet.
+    """
+    if own := os.environ.get("DOCKERLAB_CACHE"):
+        return Path(own).expanduser().resolve()
+    home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(home).expanduser().resolve() / "dockerlab"
+
+
+def workspaces() -> Path:
+    """The folder in which each lesson gets a folder of its own.
+
+    `DOCKERLAB_WORKSPACE` where it is set, else `workspace` beside the lessons, so that the reader sees the files in
+    JupyterLab's file browser.
+    """
+    if own := os.environ.get("DOCKERLAB_WORKSPACE"):
+        return Path(own).expanduser().resolve()
+    return NOTEBOOKS / "workspace"
+
+
+def make_absolute() -> None:
+    """Make the folders that the environment names the same from any working folder: opening a lab changes it."""
+    for name in ("DOCKERLAB_CACHE", "DOCKERLAB_WORKSPACE"):
+        if own := os.environ.get(name):
+            os.environ[name] = str(Path(own).expanduser().resolve())
+
+
+# --- the mark ------------------------------------------------------------------------------------------
+
 
 MARK = ".dockerlab"
 
@@ -68,8 +105,8 @@ def is_ours(folder: Path) -> bool:
 def _place(folder: Path) -> bytes:
     """A folder as the lessons find it: whoever moves the whole laboratory moves its workspaces with it."""
     place = folder.parent.resolve() / folder.name
-    below = place.is_relative_to(paths.NOTEBOOKS)
-    return os.fsencode(place.relative_to(paths.NOTEBOOKS) if below else place) + b"\n"
+    below = place.is_relative_to(NOTEBOOKS)
+    return os.fsencode(place.relative_to(NOTEBOOKS) if below else place) + b"\n"
 
 
 def empty(folder: Path, stays: Callable[[str], bool] = lambda name: False) -> None:
@@ -123,13 +160,13 @@ def holds(names: list[str]) -> str:
 # --- the cache folder -------------------------------------------------------------------------------------------------
 
 
-def cache() -> Path:
+def make_cache() -> Path:
     """The cache folder, made where it is missing. One that is there already is used, and never removed.
 
     Raises:
         OSError: it cannot be made.
     """
-    folder = paths.cache()
+    folder = cache()
     folder.parent.mkdir(parents=True, exist_ok=True)
     make(folder)
     return folder
@@ -145,7 +182,7 @@ def cached(name: str) -> Path:
         OSError: it cannot be made.
         LabError: it holds what is not the laboratory's.
     """
-    folder = cache() / name
+    folder = make_cache() / name
     if not make(folder) and (foreign := foreign_to(folder)):
         raise LabError(
             f"The folder {folder} is not used, for {holds(foreign)}.",
@@ -161,7 +198,7 @@ def foreign_to(folder: Path) -> list[str]:
 
 def remove_cached(name: str) -> dict[Path, str]:
     """Remove one of the folders in the cache folder. Return what is kept, and why."""
-    folder = paths.cache() / name
+    folder = cache() / name
     if not os.path.lexists(folder):
         return {}
     if not is_ours(folder):
@@ -179,7 +216,7 @@ def remove_cached(name: str) -> dict[Path, str]:
 
 def remove_cache() -> dict[Path, str]:
     """Remove what is left of the cache folder without the engine. Return what is kept, and why."""
-    folder = paths.cache()
+    folder = cache()
     if not folder.is_dir():
         return {}
     kept = remove_cached("base") | remove_cached("builds")

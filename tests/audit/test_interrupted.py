@@ -13,7 +13,7 @@ from pathlib import Path
 
 import audits
 import pytest
-from dockerlab import clean
+from dockerlab.lab import sweep
 
 pytestmark = pytest.mark.prove
 
@@ -93,7 +93,7 @@ def test_killed(moment, seconds, tmp_path, client):
     deadline = time.monotonic() + 30
     while audits.left(client, outcome.pid):  # the engine may still be carrying out what it was asked for
         assert time.monotonic() < deadline, audits.left(client, outcome.pid)
-        clean.sweep(client)
+        sweep.sweep(client)
 
 
 def test_a_closed_standard_output(tmp_path, client):

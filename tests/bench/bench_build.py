@@ -10,8 +10,9 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 
-from dockerlab import build, clean
-from dockerlab.lab import Lab
+from dockerlab.build import build
+from dockerlab.lab import ledger
+from dockerlab.lab.lab import Lab
 from opened import opened
 from ratio import Ratio
 
@@ -57,7 +58,7 @@ def _ours(lab: Lab, project: Path) -> float:
 def _docker_build(lab: Lab, project: Path) -> float:
     labels = [f"--label={key}={value}" for key, value in lab.labels.items()]
     command = ["docker", "build", f"--build-arg=BASE_IMAGE={lab.base_image}", f"--tag={lab.tag('theirs')}", *labels]
-    before = clean.build_records(lab.client)
+    before = ledger.build_records(lab.client)
     began = time.perf_counter()
     subprocess.run(
         [*command, str(project)],
@@ -68,5 +69,5 @@ def _docker_build(lab: Lab, project: Path) -> float:
         timeout=600,
     )
     seconds = time.perf_counter() - began
-    clean.note_build_records(lab.client, clean.build_records(lab.client).keys() - before.keys())
+    ledger.note_build_records(lab.client, ledger.build_records(lab.client).keys() - before.keys())
     return seconds

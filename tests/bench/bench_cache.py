@@ -6,8 +6,8 @@ import shutil
 import statistics
 from pathlib import Path
 
-from dockerlab import build
-from dockerlab.lab import Lab
+from dockerlab.build import build
+from dockerlab.lab.lab import Lab
 from opened import opened
 from ratio import Ratio
 

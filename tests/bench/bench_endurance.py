@@ -39,8 +39,9 @@ sys.path += [str(TESTS), str(TESTS / "lessons"), str(TESTS / "bench")]
 import nbformat  # noqa: E402
 import own_engine  # noqa: E402
 import psutil  # noqa: E402
-from dockerlab import clean, engine, paths  # noqa: E402
+from dockerlab import engine, folders  # noqa: E402
 from dockerlab.errors import LabError  # noqa: E402
+from dockerlab.lab import sweep  # noqa: E402
 from execute import Red, copy_of_lessons, execute, lessons, read  # noqa: E402
 from opened import opened  # noqa: E402
 from ratio import Ratio  # noqa: E402
@@ -122,11 +123,11 @@ def _and_next_start(into: list[str]) -> Iterator[None]:
     into += before.difference(_holds())
 
 
-def _holds() -> clean.Snapshot:
+def _holds() -> sweep.Snapshot:
     """What the engine holds, but for the networks that each engine has: one that starts makes them anew."""
     with contextlib.closing(engine.ensure().client()) as client:
         networks = frozenset(network.id for network in client.networks.list() if network.name not in PREDEFINED)
-        return replace(clean.snapshot(client), networks=networks)
+        return replace(sweep.snapshot(client), networks=networks)
 
 
 def _try(notebook: nbformat.NotebookNode, name: str, **how) -> Trial:
@@ -175,10 +176,10 @@ def _two_at_once() -> Iterator[Trial]:
 
 LESSON_WITH_A_BUILD = """\
 from pathlib import Path
-from dockerlab import open_lab
+from dockerlab import open_lab  # noqa: E402
 lab = open_lab("endurance")
 ===
-from dockerlab import build
+from dockerlab.build import build  # noqa: E402
 Path("project").mkdir()
 Path("project/Dockerfile").write_text(
     'ARG BASE_IMAGE\\nFROM ${BASE_IMAGE}\\nRUN sleep 2 && head -c 2000000 /dev/urandom > /some\\n'
@@ -186,13 +187,13 @@ Path("project/Dockerfile").write_text(
 )
 built = build(lab, "project", progress=False)
 ===
-from dockerlab import serve
+from dockerlab import serve  # noqa: E402
 service = serve(lab, built, name="web")
 ===
-from dockerlab import send
+from dockerlab import send  # noqa: E402
 assert not send(service.url, ["/"]).failed
 ===
-from dockerlab import stop
+from dockerlab import stop  # noqa: E402
 stopped = stop(service, grace=2)
 assert stopped.exit_code == 137, stopped  # Python as PID 1 has no handler for SIGTERM
 service.close()
@@ -211,8 +212,10 @@ def _own_engine() -> Iterator[tuple[str, Trial]]:
     ):
         machine.start()
         if not machine.load_base(BASE):
-            raise SystemExit(f"no archive of the base image is in {paths.cache() / 'base'}: `dockerlab setup` makes it")
-        shutil.copytree(paths.cache() / "base", machine.cache / "base")  # for the engine that gets a disk of its own
+            raise SystemExit(
+                f"no archive of the base image is in {folders.cache() / 'base'}: `dockerlab setup` makes it"
+            )
+        shutil.copytree(folders.cache() / "base", machine.cache / "base")  # for the engine that gets a disk of its own
         for kind in DISTURBANCES:
             result = machine.run(sys.executable, __file__, kind, folder, timeout=1200)
             if result.returncode:
@@ -268,7 +271,7 @@ def _restart() -> None:
 
 
 def _kill_engine() -> None:
-    from dockerlab.engine import embedded
+    from dockerlab.engine.own import embedded
 
     if daemon := embedded._daemon(embedded.places()):
         daemon.kill()
@@ -277,7 +280,7 @@ def _kill_engine() -> None:
 @contextlib.contextmanager
 def _small_disk(folder: Path) -> Iterator[Path]:
     """The engine's data on a disk of its own, which is small."""
-    from dockerlab.engine import embedded
+    from dockerlab.engine.own import embedded
 
     data = embedded.places().data
     _dockerlab("engine", "stop")
@@ -314,7 +317,7 @@ def _full_disk(folder: Path) -> Iterator[Trial]:
 @contextlib.contextmanager
 def _slowed_down() -> Iterator[None]:
     """The engine's own processes in a control group that gives them a tenth of a core."""
-    from dockerlab.engine import embedded
+    from dockerlab.engine.own import embedded
 
     groups = Path("/sys/fs/cgroup")
     version_2 = (groups / "cgroup.controllers").exists()

@@ -17,7 +17,9 @@ from ratio import Ratio
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from dockerlab import engine
-from dockerlab.kit import find, making, portable
+from dockerlab.engine import portable
+from dockerlab.engine.kit import find
+from dockerlab_kit import making
 from kit import offline
 
 LARGEST_MB = 400

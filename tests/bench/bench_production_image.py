@@ -9,9 +9,9 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 
-from dockerlab import build
-from dockerlab.image import content, first_answer
-from dockerlab.lab import Lab
+from dockerlab.build import build
+from dockerlab.image.contents import content, first_answer
+from dockerlab.lab.lab import Lab
 from dockerlab.records import Build
 from opened import opened
 from ratio import Ratio

@@ -14,7 +14,9 @@ from pathlib import Path
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 
-from dockerlab import build, send, swarm
+from dockerlab import send
+from dockerlab.build import build
+from dockerlab.deploy import swarm
 from dockerlab.records import Rollout
 from lesson_files import SAMPLE_APP, written
 from opened import opened

@@ -7,7 +7,8 @@ import subprocess
 import time
 from pathlib import Path
 
-from dockerlab import build, serve, stop
+from dockerlab import serve, stop
+from dockerlab.build import build
 from opened import opened
 from ratio import Ratio
 

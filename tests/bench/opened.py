@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from unittest import mock
 
 from dockerlab import open_lab
-from dockerlab.lab import Lab
+from dockerlab.lab.lab import Lab
 
 
 @contextlib.contextmanager

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from dockerlab import open_lab
-from dockerlab.build import build
+from dockerlab.build.builder import build
 from dockerlab.records import Build
 
 SAMPLE_APP = Path(__file__).resolve().parents[2] / "sample_app"

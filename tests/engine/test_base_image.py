@@ -6,9 +6,10 @@ import ssl
 import pytest
 import zstandard
 from docker.errors import ImageNotFound
-from dockerlab import kit as kits
 from dockerlab import labels
-from dockerlab.engine import base_image, bootstrap, certificates
+from dockerlab.engine import certificates
+from dockerlab.engine import kit as kits
+from dockerlab.engine.base import base_image, bootstrap
 from dockerlab.errors import BaseImageMissing
 from some_authority import AUTHORITY
 

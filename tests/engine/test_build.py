@@ -17,9 +17,9 @@ import docker
 import docker.errors
 import pytest
 import requests
-from dockerlab import clean
-from dockerlab.build import build
+from dockerlab.build.builder import build
 from dockerlab.errors import BuildFailed, EngineUnreachable
+from dockerlab.lab import ledger, sweep
 
 START = "ARG BASE_IMAGE\nFROM ${BASE_IMAGE}\n"
 
@@ -177,7 +177,7 @@ def test_stages_targets_and_arguments(lab, project, unique):
     assert ran(build(lab, project, build_args={"WORD": unique + "2"}, target="build", progress=False)) == ["RUN"]
     # A gap that is known: when a stage is exported that was only copied from before, the engine gives its record
     # another id, and the ledger has the old one.
-    clean.note_build_records(lab.client, records(lab.client, "echo $WORD > /word"))
+    ledger.note_build_records(lab.client, records(lab.client, "echo $WORD > /word"))
 
 
 def test_the_dockerfile_may_lie_elsewhere(lab, project, tmp_path):
@@ -464,7 +464,7 @@ class Ledgers:
         self.use("lab")
 
     def use(self, name):
-        self._patch.setattr(clean, "_ledger", lambda client: self._folder / f"{name}.txt")
+        self._patch.setattr(ledger, "_ledger", lambda client: self._folder / f"{name}.txt")
 
     def read(self, name="lab"):
         path = self._folder / f"{name}.txt"
@@ -488,11 +488,11 @@ def ledgers(lab, tmp_path):
         ledgers = Ledgers(lab, tmp_path, monkeypatch)
         yield ledgers
     # What is left belongs into the laboratory's real ledger.
-    clean.note_build_records(lab.client, ledgers.read() | ledgers.read("reader"))
+    ledger.note_build_records(lab.client, ledgers.read() | ledgers.read("reader"))
 
 
 def records(client, word):
-    return {record for record, description in clean.build_records(client).items() if word in description}
+    return {record for record, description in ledger.build_records(client).items() if word in description}
 
 
 def test_what_a_build_has_put_into_the_cache_is_noted_and_pruned(lab, project, unique, ledgers):
@@ -508,7 +508,7 @@ def test_what_a_build_has_put_into_the_cache_is_noted_and_pruned(lab, project, u
     assert not ledgers.read("reader") & ledgers.read(), "what the reader has built was noted"
 
     lab.client.images.remove(lab.tag("mine"))
-    clean._prune_build_records(lab.client, of_open_labs=True)  # ours, and those of tests beside this one
+    ledger.prune(lab.client, lambda: False)  # ours, and those of tests beside this one
     assert records(lab.client, mine) == set()
     assert records(lab.client, readers) == kept
     assert not made & ledgers.read(), "what is gone is still in the ledger"
@@ -521,12 +521,13 @@ def test_the_records_of_a_failed_build_are_noted(lab, project, unique, ledgers):
     made = records(lab.client, unique)
     assert made
     assert made <= ledgers.read()
-    clean._prune_build_records(lab.client, of_open_labs=True)  # ours, and those of tests beside this one
+    ledger.prune(lab.client, lambda: False)  # ours, and those of tests beside this one
     assert records(lab.client, unique) == set()
 
 
 BUILD = """
-from dockerlab import build, open_lab
+from dockerlab import open_lab
+from dockerlab.build import build
 build(open_lab("test"), {project!r}, progress=False)
 """
 
@@ -550,11 +551,11 @@ def test_the_records_of_a_build_whose_process_was_killed_are_pruned(lab, project
             time.sleep(0.1)
         killed.kill()
         killed.wait()
-        clean.sweep(lab.client)
+        sweep.sweep(lab.client)
         deadline = time.monotonic() + 60  # the engine gives the broken build up when it notices
         while records(lab.client, mine):
             assert time.monotonic() < deadline, f"of {made} these are left: {records(lab.client, mine)}"
-            clean._prune_build_records(lab.client, of_open_labs=True)
+            ledger.prune(lab.client, lambda: False)
             time.sleep(0.5)
     assert records(lab.client, readers) == kept
 
@@ -566,14 +567,14 @@ def test_records_are_pruned_under_other_ids_than_were_noted(lab, project, unique
 
     write(project, f"COPY app /{mine}\nRUN --mount=type=cache,target=/{mine} echo {mine}\n")
     with pytest.MonkeyPatch.context() as unnoted:
-        unnoted.setattr(clean, "note_build_records", lambda client, ids: None)
+        unnoted.setattr(ledger, "note_build_records", lambda client, ids: None)
         build(lab, project, progress=False)
     lab.client.images.remove(lab.tag("project"))
     assert len(records(lab.client, mine)) >= 3
-    clean._prune_build_records(lab.client, of_open_labs=True)
+    ledger.prune(lab.client, lambda: False)
     assert records(lab.client, mine) == set()
     assert records(lab.client, readers) == kept
-    assert not list(clean._begun_builds(lab.client).iterdir())
+    assert not list(ledger._begun_builds(lab.client).iterdir())
 
 
 def test_a_record_that_the_reader_has_built_on_stays(lab, project, unique, ledgers):
@@ -583,7 +584,7 @@ def test_a_record_that_the_reader_has_built_on_stays(lab, project, unique, ledge
     write(project, f"RUN echo {mine}\nRUN echo {readers}\n")
     ledgers.build_as_the_reader(project)
     shared = records(lab.client, mine)
-    clean._prune_build_records(lab.client, of_open_labs=True)  # ours, and those of tests beside this one
+    ledger.prune(lab.client, lambda: False)  # ours, and those of tests beside this one
     assert records(lab.client, mine) == shared
     assert shared <= ledgers.read(), "it is still ours to remove, when the reader's is gone"
 
@@ -592,11 +593,11 @@ def test_the_last_lab_takes_the_records_with_it(lab, project, unique, ledgers):
     write(project, f"RUN echo {unique}\n")
     build(lab, project, progress=False)
     assert records(lab.client, unique) & ledgers.read()
-    find = clean._find
+    find = sweep._find
     # A context of its own: the fixture's would last until the lab is closed a second time, over the real ledger, and
     # would prune what other labs still use.
     with pytest.MonkeyPatch.context() as alone:
-        alone.setattr(clean, "_find", lambda *given: [item for item in find(*given) if clean._lab_of(item) == lab.id])
+        alone.setattr(sweep, "_find", lambda *given: [item for item in find(*given) if sweep._lab_of(item) == lab.id])
         assert lab.close().left == ()
     assert records(lab.client, unique) == set()
 
@@ -604,5 +605,5 @@ def test_the_last_lab_takes_the_records_with_it(lab, project, unique, ledgers):
 def test_a_rebuild_that_changes_nothing_asks_the_engine_for_nothing_more(lab, project, monkeypatch):
     build(lab, project, progress=False)
     build(lab, project, progress=False)
-    monkeypatch.setattr(clean, "build_cache", lambda client: pytest.fail("the whole build cache was listed"))
+    monkeypatch.setattr(ledger, "build_cache", lambda client: pytest.fail("the whole build cache was listed"))
     assert ran(build(lab, project, progress=False)) == []

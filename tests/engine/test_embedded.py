@@ -13,7 +13,7 @@ from pathlib import Path
 import own_engine
 import psutil
 import pytest
-from dockerlab.engine import embedded
+from dockerlab.engine.own import embedded
 
 pytestmark = [
     pytest.mark.prove,

@@ -5,13 +5,13 @@ function.
 """
 
 import pytest
-from dockerlab import clean
-from dockerlab.build import build
+from dockerlab.build.builder import build
+from dockerlab.build.secret_build import build_with_secrets, builder_with_secrets
 from dockerlab.errors import AppCrashed, BuildFailed, LabError
-from dockerlab.image import content, first_answer, leaks
-from dockerlab.secret_build import build_with_secrets, builder_with_secrets
-from dockerlab.serve import serve
-from dockerlab.stop import stop
+from dockerlab.image.contents import content, first_answer, leaks
+from dockerlab.lab import ledger
+from dockerlab.run.container import serve
+from dockerlab.run.stop import stop
 from lesson_files import SAMPLE_APP
 
 BEGIN = "ARG BASE_IMAGE\nFROM ${BASE_IMAGE}\n"
@@ -70,15 +70,15 @@ def test_a_build_secret_reaches_the_command_and_not_the_image(lab, tmp_path, tok
     assert builder_with_secrets(lab), "the engine of the tests comes with a command line that can"
     command = f"RUN --mount=type=secret,id=t wc -c < /run/secrets/t > /length # {lab.id}"
     folder = project(tmp_path / "p", f"{BEGIN}{command}\n")
-    before = clean.build_records(lab.client).keys()
+    before = ledger.build_records(lab.client).keys()
     tag = build_with_secrets(lab, folder, {"t": token}, name="secret")
     length = lab.client.containers.run(tag, ["cat", "/length"], remove=True, labels=lab.labels)
     assert int(length) == len(token)
     assert leaks(lab, tag, token) == ()
     assert lab.client.images.get(tag).labels.items() >= lab.labels.items(), "clean-up would not find it"
-    made = {id_ for id_, text in clean.build_records(lab.client).items() if id_ not in before and lab.id in text}
-    with clean._open_ledger(lab.client) as ledger:
-        assert made <= ledger
+    made = {id_ for id_, text in ledger.build_records(lab.client).items() if id_ not in before and lab.id in text}
+    with ledger._open_ledger(lab.client) as noted:
+        assert made <= noted
     assert made
 
 

@@ -8,9 +8,8 @@ import httpx
 import pytest
 import trustme
 from dockerlab import labels, open_lab
-from dockerlab.build import build
-from dockerlab.errors import CertificateRefused, LabError
-from dockerlab.proxy import (
+from dockerlab.build.builder import build
+from dockerlab.deploy.proxy import (
     FORGED,
     SITES,
     Proxy,
@@ -23,7 +22,8 @@ from dockerlab.proxy import (
     subnet,
     tls_proxy,
 )
-from dockerlab.stop import Variant
+from dockerlab.errors import CertificateRefused, LabError
+from dockerlab.run.stop import Variant
 from lesson_files import SAMPLE_APP, lay_out
 
 HOST = "shop.example"

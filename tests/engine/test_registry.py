@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from docker.errors import ImageNotFound
-from dockerlab.build import build
+from dockerlab.build.builder import build
 from dockerlab.errors import BuildFailed
 
 USER, PASSWORD = "ada", "not-for-everyone"

@@ -10,10 +10,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
-from dockerlab import clean, inside, labels, open_lab
+from dockerlab import labels, open_lab
 from dockerlab.errors import AppCrashed, EngineUnreachable, LabError, NeverListened, NotReached, PortTaken
-from dockerlab.serve import serve
-from dockerlab.stop import stop
+from dockerlab.lab import sweep
+from dockerlab.run import docker_exec
+from dockerlab.run.container import serve
+from dockerlab.run.stop import stop
 
 
 @pytest.fixture(autouse=True)
@@ -201,7 +203,7 @@ for address in addresses:
 def spoilt(lab, monkeypatch):
     """A network of the lab; `spoilt(n)` spoils the first `n` addresses that its containers get."""
     network = lab.client.networks.create(lab.name("spoilt"), labels=lab.labels)
-    monkeypatch.setattr(inside, "SECONDS", 2)
+    monkeypatch.setattr(docker_exec, "SECONDS", 2)
     monkeypatch.setattr(sys.modules[serve.__module__], "PATIENCE", 0.5)
     monkeypatch.setattr(sys.modules[serve.__module__], "LOOK_INSIDE_EVERY", 0.5)
     network.reload()
@@ -230,7 +232,7 @@ def test_another_container_takes_the_place_of_one_that_is_not_reached(lab, sampl
 
 
 def test_an_application_that_is_slow_itself_is_waited_for(lab, sample, monkeypatch):
-    monkeypatch.setattr(inside, "SECONDS", 0.5)
+    monkeypatch.setattr(docker_exec, "SECONDS", 0.5)
     monkeypatch.setattr(sys.modules[serve.__module__], "PATIENCE", 0.5)
     monkeypatch.setattr(sys.modules[serve.__module__], "LOOK_INSIDE_EVERY", 0.5)
     with serve(lab, sample, path="/slow?seconds=1.5", timeout=60) as service:
@@ -336,7 +338,7 @@ def cut_off(relay, client, sample, monkeypatch):
     monkeypatch.setenv("DOCKER_HOST", relay.url)
     lab = open_lab("test-cut-off")
     yield lab
-    assert not clean.remove_lab(client, lab.id)
+    assert not sweep.remove_lab(client, lab.id)
 
 
 def test_an_engine_that_is_gone_is_told_before_the_start(cut_off, relay, sample):

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 from dockerlab import labels
 from dockerlab.errors import AppCrashed, LabError
-from dockerlab.serve import serve
-from dockerlab.stop import Variant, stop, stop_side_by_side
+from dockerlab.run.container import serve
+from dockerlab.run.stop import Variant, stop, stop_side_by_side
 
 GRACE = 4
 """Seconds, for those that will be killed: they have to be waited for."""

@@ -9,8 +9,10 @@ from dataclasses import replace
 
 import httpx
 import pytest
-from dockerlab import clean, labels, swarm
+from dockerlab import labels
+from dockerlab.deploy import swarm
 from dockerlab.errors import LabError, PortTaken, SwarmFailed, SwarmNotAllowed
+from dockerlab.lab import sweep
 
 SERVER = ["python3", "-m", "http.server", "80"]
 
@@ -26,7 +28,7 @@ def allowed(lab):
 
 def things(lab) -> list[str]:
     """The kinds of what the engine holds of a lab, besides the volume that marks it as open."""
-    return sorted(item.kind for item in clean._find(lab.client) if item.labels.get(labels.LAB) == lab.id)[:-1]
+    return sorted(item.kind for item in sweep._find(lab.client) if item.labels.get(labels.LAB) == lab.id)[:-1]
 
 
 def test_one_node_a_swarm_of_its_own_and_nothing_left(lab):
@@ -101,7 +103,8 @@ def test_the_port_is_taken_and_nothing_is_left(lab):
 
 IN_THE_MIDDLE = f"""
 import time
-from dockerlab import open_lab, swarm
+from dockerlab import open_lab
+from dockerlab.deploy import swarm
 
 lab = open_lab("test-killed")
 [node] = swarm.start_nodes(lab).values()
@@ -127,16 +130,16 @@ def test_a_process_that_is_killed_in_the_middle_of_an_update_leaves_nothing(clie
     try:
         lab_id = process.stdout.readline().strip()
         assert lab_id, "it ended before the update"
-        mine = [item for item in clean._find(client) if item.labels.get(labels.LAB) == lab_id]
+        mine = [item for item in sweep._find(client) if item.labels.get(labels.LAB) == lab_id]
         assert {item.kind for item in mine} == {"container", "image", "network", "volume"}
         [node] = [client.containers.get(item.id) for item in mine if item.kind == "container"]
         anonymous = {mount["Name"] for mount in node.attrs["Mounts"]}
-        assert anonymous <= clean.snapshot(client).volumes
+        assert anonymous <= sweep.snapshot(client).volumes
     finally:
         process.send_signal(signal.SIGKILL)
         process.wait(timeout=30)
         process.stdout.close()
-    clean.sweep(client)
-    assert [item for item in clean._find(client) if item.labels.get(labels.LAB) == lab_id] == []
+    sweep.sweep(client)
+    assert [item for item in sweep._find(client) if item.labels.get(labels.LAB) == lab_id] == []
     assert client.info()["Swarm"] == state
-    assert anonymous.isdisjoint(clean.snapshot(client).volumes)  # the node's own volume has no label, and no name
+    assert anonymous.isdisjoint(sweep.snapshot(client).volumes)  # the node's own volume has no label, and no name

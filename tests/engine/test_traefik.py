@@ -14,9 +14,9 @@ from contextlib import contextmanager
 
 import pytest
 import trustme
-from dockerlab.build import build
-from dockerlab.engine import base_image
-from dockerlab.proxy import FORGED, certificate_files, client_to, trust
+from dockerlab.build.builder import build
+from dockerlab.deploy.proxy import FORGED, certificate_files, client_to, trust
+from dockerlab.engine.base import base_image
 from lesson_files import SAMPLE_APP, written
 from websockets.asyncio.client import connect
 

@@ -25,7 +25,7 @@ import pytest
 from docker.errors import NotFound
 
 ROOT = Path(__file__).parents[2]
-sys.path[:0] = [str(Path(__file__).parent), str(ROOT / "notebooks" / "hub")]
+sys.path[:0] = [str(Path(__file__).parent), str(ROOT / "workshop" / "hub")]
 
 import room  # noqa: E402
 from learner import Learner, cells_of  # noqa: E402
@@ -87,7 +87,7 @@ def address(outer, tmp_path_factory) -> Iterator[str]:
         "PROXY_PORT": str(free_port()),
     }
     environment = os.environ | {f"DOCKERLAB_HUB_{name}": text for name, text in given.items()}
-    command = [sys.executable, "-m", "jupyterhub", "--config", str(ROOT / "notebooks" / "hub" / "jupyterhub_config.py")]
+    command = [sys.executable, "-m", "jupyterhub", "--config", str(ROOT / "workshop" / "hub" / "jupyterhub_config.py")]
     log = state / "log"
     with log.open("wb") as out:
         hub = subprocess.Popen(command, cwd=state, env=environment, stdin=subprocess.DEVNULL, stdout=out, stderr=out)

@@ -10,7 +10,7 @@ from dockerlab import labels
 from dockerlab.errors import LabError
 
 ROOT = Path(__file__).parents[2]
-HUB = ROOT / "notebooks" / "hub"
+HUB = ROOT / "workshop" / "hub"
 sys.path.insert(0, str(HUB))
 
 import room  # noqa: E402

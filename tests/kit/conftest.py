@@ -9,7 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from dockerlab.kit import making, portable
+from dockerlab.engine import portable
+from dockerlab_kit import making
 
 
 def write_kit(folder: Path, sizes: dict[str, int], **about) -> Path:

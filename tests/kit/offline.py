@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import network_namespace
-from dockerlab import paths
-from dockerlab.kit import making
+from dockerlab import folders
+from dockerlab_kit import making
 
-ROOT = paths.NOTEBOOKS.parent
+ROOT = folders.NOTEBOOKS.parent
 
 
 class Machine:

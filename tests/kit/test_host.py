@@ -7,10 +7,11 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from dockerlab import kit as kits
-from dockerlab.engine import apt, embedded
+from dockerlab.engine import apt
+from dockerlab.engine import kit as kits
+from dockerlab.engine.own import embedded
 from dockerlab.errors import EngineMissing
-from dockerlab.kit import making
+from dockerlab_kit import making
 from kit.conftest import write_kit
 
 DEBIAN = apt.Source("debian", "trixie", "http://mirror.example/debian", "", Path("/keys"))
@@ -68,7 +69,7 @@ def test_a_kit_of_an_ubuntu_is_for_its_release(monkeypatch, tmp_path, asked):
 def test_a_machine_that_lacks_them(monkeypatch, tmp_path, codename, fits):
     host = {"bookworm": "debs/host-bookworm", "trixie": "debs/host-trixie"}
     folder = write_kit(tmp_path / "kit", {f"{place}/Packages": 9 for place in host.values()}, host=host)
-    monkeypatch.setenv(kits.use.VARIABLE, str(folder))
+    monkeypatch.setenv(kits.VARIABLE, str(folder))
     on(monkeypatch, UBUNTU, codename)
     monkeypatch.setattr(apt, "program", lambda name: None)
     installed = []
@@ -87,7 +88,7 @@ def test_a_machine_that_lacks_them(monkeypatch, tmp_path, codename, fits):
 
 def test_a_machine_that_has_them_needs_none_of_the_kit(monkeypatch, tmp_path):
     folder = write_kit(tmp_path / "kit", {}, host={})
-    monkeypatch.setenv(kits.use.VARIABLE, str(folder))
+    monkeypatch.setenv(kits.VARIABLE, str(folder))
     on(monkeypatch, UBUNTU, "noble")
     monkeypatch.setattr(apt, "program", lambda name: f"/usr/sbin/{name}")
     embedded._ensure_host_programs(pytest.fail)

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 import python_script
-from dockerlab import paths
+from dockerlab import folders
 from kit.conftest import write_kit
 
-ROOT = paths.NOTEBOOKS.parent
+ROOT = folders.NOTEBOOKS.parent
 
 PLAYED = f"""\
 {python_script.HEAD}\
@@ -36,8 +36,8 @@ class Clone:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        (folder / "notebooks/dockerlab/kit").mkdir(parents=True)
-        for name in ("Makefile", "requirements.txt", "pyproject.toml", "notebooks/dockerlab/kit/portable.py"):
+        (folder / "notebooks/dockerlab/engine").mkdir(parents=True)
+        for name in ("Makefile", "requirements.txt", "pyproject.toml", "notebooks/dockerlab/engine/portable.py"):
             shutil.copy2(ROOT / name, folder / name)
         self.python = folder / "played-python"
         self.python.write_text(PLAYED)
@@ -80,7 +80,7 @@ def test_a_kit_in_the_clone_is_found_and_one_beside_it_is_not(tmp_path):
     (clone.folder / "said").unlink()
     own = write_kit(clone.folder / "kit", {"wheels/pip-9-py3-none-any.whl": 10})
     assert clone.make("--always-make").returncode == 0
-    check = ["-B", "notebooks/dockerlab/kit/portable.py", "check", str(own)]
+    check = ["-B", "notebooks/dockerlab/engine/portable.py", "check", str(own)]
     assert check in [arguments for _, arguments, _ in clone.said]
     assert clone.make("--always-make", "DOCKERLAB_KIT=nowhere").returncode != 0
 

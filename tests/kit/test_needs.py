@@ -4,11 +4,12 @@ import json
 import tarfile
 
 import pytest
-from dockerlab import paths
+from dockerlab import folders
+from dockerlab.engine import portable
 from dockerlab.errors import LabError
-from dockerlab.kit import making, needs, portable
+from dockerlab_kit import making, needs
 
-ROOT = paths.NOTEBOOKS.parent
+ROOT = folders.NOTEBOOKS.parent
 
 
 def test_what_the_lessons_of_today_install():

@@ -12,13 +12,14 @@ from pathlib import Path
 
 import last_run
 import pytest
-from dockerlab import kit as kits
-from dockerlab import paths
-from dockerlab.kit import making, portable
+from dockerlab import folders
+from dockerlab.engine import kit as kits
+from dockerlab.engine import portable
+from dockerlab_kit import making
 from kit import offline
 
 LESSONS = [
-    Path(name).name for name in making.lab_files(paths.NOTEBOOKS.parent) if Path(name).match("notebooks/*.ipynb")
+    Path(name).name for name in making.lab_files(folders.NOTEBOOKS.parent) if Path(name).match("notebooks/*.ipynb")
 ]
 pytestmark = [
     pytest.mark.prove,

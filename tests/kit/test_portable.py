@@ -5,9 +5,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from dockerlab import kit as kits
-from dockerlab.kit import portable, use
-from dockerlab.kit.use import KitRefused
+from dockerlab.engine import kit as kits
+from dockerlab.engine import portable
+from dockerlab.engine.kit import KitRefused
 from kit.conftest import write_kit
 
 DIGEST = "a" * 64
@@ -105,9 +105,9 @@ def test_found_by_name_or_in_the_repository_and_nowhere_else(kit, tmp_path, monk
     monkeypatch.setenv("DOCKERLAB_KIT", "")
     assert kits.find() is None
     monkeypatch.delenv("DOCKERLAB_KIT")
-    monkeypatch.setattr(use.paths, "NOTEBOOKS", tmp_path / "notebooks")
+    monkeypatch.setattr(kits.folders, "NOTEBOOKS", tmp_path / "notebooks")
     assert kits.find().folder == kit
-    monkeypatch.setattr(use.paths, "NOTEBOOKS", tmp_path / "repository" / "notebooks")
+    monkeypatch.setattr(kits.folders, "NOTEBOOKS", tmp_path / "repository" / "notebooks")
     assert kits.find() is None, "a kit beside the repository is anybody's"
     monkeypatch.setenv("DOCKERLAB_KIT", str(tmp_path / "nowhere"))
     with pytest.raises(KitRefused, match="is no kit"):
@@ -116,7 +116,8 @@ def test_found_by_name_or_in_the_repository_and_nowhere_else(kit, tmp_path, monk
 
 def test_nothing_is_done_with_a_kit_that_is_not_whole(kit, monkeypatch):
     """Neither the engine nor the image is begun."""
-    from dockerlab.engine import base_image, embedded
+    from dockerlab.engine.base import base_image
+    from dockerlab.engine.own import embedded
 
     monkeypatch.setenv("DOCKERLAB_KIT", str(kit))
     monkeypatch.setenv("DOCKERLAB_CACHE", str(kit.parent / "cache"))

@@ -16,8 +16,9 @@ from pathlib import Path
 
 import psutil
 import pytest
-from dockerlab.kit import portable, sharing
-from dockerlab.kit.portable import Refused
+from dockerlab.engine import portable
+from dockerlab.engine.portable import Refused
+from dockerlab_kit import sharing
 from kit.conftest import shared, write_kit
 
 DEB = "debs/trixie/a+b~1%3a2_amd64.deb"

@@ -14,8 +14,9 @@ import os
 import shutil
 from pathlib import Path
 
-from dockerlab import clean, engine
+from dockerlab import engine
 from dockerlab.errors import LabError
+from dockerlab.lab import sweep
 from execute import Red, execute, read
 from faults import Fault
 from nbformat import NotebookNode
@@ -59,7 +60,7 @@ def run(notebook: NotebookNode, notebooks: Path) -> Red | None:
     try:
         return execute(notebook, notebooks)
     finally:
-        sweep()
+        sweep_up()
         shutil.rmtree(notebooks / "workspace", ignore_errors=True)
 
 
@@ -110,7 +111,7 @@ def names(error: type[Exception]) -> set[str]:
     return {error.__name__}.union(*(names(derived) for derived in error.__subclasses__()))
 
 
-def sweep() -> None:
+def sweep_up() -> None:
     """Remove what the lesson left: it stopped in the middle, and its kernel is dead."""
     with contextlib.suppress(LabError), contextlib.closing(engine.find().client()) as client:
-        clean.sweep(client)
+        sweep.sweep(client)

@@ -17,7 +17,7 @@ import nbformat
 import pytest
 import rules
 from answers import WRONG, Edit, Wrong
-from dockerlab import folders, paths
+from dockerlab import folders
 from execute import NOTEBOOKS, copy_of_lessons, lessons, read
 from nbformat import NotebookNode
 from rules import calls, code_cells
@@ -195,7 +195,7 @@ def test_each_attempt_is_told_what_was_observed_in_it(lesson, name, tmp_path, re
     (part,) = (part for part in parts(notebook) if part.folder == name)
     attempts, told_given = lay_attempts(notebook, part, solved, WRONG.get(lesson, []))
     # An earlier run of the lesson has left an attempt: a file of the reader's, and nothing of what is given.
-    monkeypatch.setattr(paths, "NOTEBOOKS", folder)  # a mark names its folder's place from there
+    monkeypatch.setattr(folders, "NOTEBOOKS", folder)  # a mark names its folder's place from there
     for made in (folder / "workspace", folder / "workspace" / lesson):
         assert folders.make(made)
     (left := folder / "workspace" / lesson / name).mkdir()

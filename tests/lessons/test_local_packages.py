@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import local_packages
 import pytest
-from dockerlab.engine import base_image
+from dockerlab.engine.base import base_image
 
 
 def item(nodeid, *markers):

@@ -55,7 +55,7 @@ def test_a_fault_that_the_lesson_notices_is_proven(notebooks):
 )
 def test_any_other_end_is_a_failure(notebooks, monkeypatch, complaint, find, replace, red_at):
     monkeypatch.setattr(seed, "execute", here)
-    monkeypatch.setattr(seed, "sweep", lambda: None)
+    monkeypatch.setattr(seed, "sweep_up", lambda: None)
     monkeypatch.setattr(seed, "seen_green", lambda: {seed.digest(short) for short in [seed.shorten(fault, lesson)]})
     fault = Fault("toy", "a mistake", find, replace, red_at)
     lesson = seed.read(notebooks / "toy.ipynb")

@@ -23,8 +23,8 @@ from playwright.sync_api import Browser, Page, sync_playwright
 LESSONS = sorted(path.stem for path in (ROOT / "notebooks").glob("[0-9]*.ipynb"))
 PAGES = [
     "index",
-    "notebooks/TEACHING",
-    "notebooks/hub/README",
+    "workshop/TEACHING",
+    "workshop/hub/README",
     "search",
     *(f"notebooks/{lesson}" for lesson in LESSONS),
 ]
@@ -40,13 +40,13 @@ def make_site(root: Path, folder: Path) -> subprocess.CompletedProcess:
     python = ROOT / ".venv-site" / "bin" / "python"
     if not python.exists():
         pytest.fail(f"there is no {python}. Make it: make .venv-site/ready")
-    command = [python, root / "notebooks" / "site", folder]
+    command = [python, root / "workshop" / "site", folder]
     return subprocess.run(command, capture_output=True, text=True, timeout=280)
 
 
 def check_links(folder: Path) -> str:
     python = ROOT / ".venv-site" / "bin" / "python"
-    command = [python, ROOT / "notebooks" / "site" / "links.py", folder]
+    command = [python, ROOT / "workshop" / "site" / "links.py", folder]
     return subprocess.run(command, capture_output=True, text=True, timeout=60).stderr
 
 
@@ -239,11 +239,13 @@ def test_broken_links_are_found(site, tmp_path):
 def test_what_sphinx_warns_of_is_an_error_and_leaves_the_earlier_site(tmp_path):
     """A figure with no description, and a link to nowhere."""
     notebooks = tmp_path / "notebooks"
-    shutil.copytree(ROOT / "notebooks" / "site", notebooks / "site")
+    workshop = tmp_path / "workshop"
+    notebooks.mkdir()
+    shutil.copytree(ROOT / "workshop" / "site", workshop / "site")
     (tmp_path / "README.md").write_text("# A site\n\n[nowhere](notebooks/10_nowhere.ipynb)\n")
-    (notebooks / "TEACHING.md").write_text("# Teaching\n")
-    (notebooks / "hub").mkdir()
-    (notebooks / "hub" / "README.md").write_text("# A hub\n")
+    (workshop / "TEACHING.md").write_text("# Teaching\n")
+    (workshop / "hub").mkdir()
+    (workshop / "hub" / "README.md").write_text("# A hub\n")
     lesson = json.loads((ROOT / "notebooks" / "04_layer_cache.ipynb").read_text())
     for cell in lesson["cells"]:
         for output in cell.get("outputs", []):

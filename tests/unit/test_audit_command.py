@@ -3,7 +3,7 @@
 import pytest
 from dockerlab import cli, engine
 from dockerlab.audit import audit
-from dockerlab.audit.run import Runner, _ListensElsewhere
+from dockerlab.audit.runner import Runner, _ListensElsewhere
 from dockerlab.errors import LabError, NeverListened
 from typer.testing import CliRunner
 
@@ -81,7 +81,7 @@ def test_an_application_that_listens_elsewhere_is_started_again_with_that_port()
 
 
 def test_an_application_that_listens_on_another_port_at_each_start_is_told(monkeypatch):
-    monkeypatch.setattr("dockerlab.audit.run._tail", lambda _: "the log")
+    monkeypatch.setattr("dockerlab.audit.runner._tail", lambda _: "the log")
     runner = Started(41234, 35678)
     with (
         pytest.raises(NeverListened, match="another port at each start: 41234, then 35678") as caught,

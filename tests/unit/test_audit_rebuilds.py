@@ -3,8 +3,8 @@
 from types import SimpleNamespace
 
 import pytest
-from dockerlab import build_context
 from dockerlab.audit import probe, rebuilds
+from dockerlab.build import build_context
 from dockerlab.errors import LabError
 
 

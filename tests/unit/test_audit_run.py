@@ -7,7 +7,8 @@ import time
 from types import SimpleNamespace
 
 import pytest
-from dockerlab.audit import run, trouble
+from dockerlab.audit import runner as runners
+from dockerlab.audit import trouble
 from dockerlab.audit.observations import SeenRequest
 
 ANSWER = {"scheme": "http", "client": "10.0.0.1", "url": "http://shop.example/", "host": "shop.example"}
@@ -18,8 +19,8 @@ ANSWER = {"scheme": "http", "client": "10.0.0.1", "url": "http://shop.example/",
 
 def test_a_folder_is_no_file_that_was_written():
     paths = ["/a", "/a/b", "/a.txt", "/a-b", "/a/b/c", "/d"]
-    assert sorted(run._without_folders(paths)) == ["/a-b", "/a.txt", "/a/b/c", "/d"]
-    assert run._without_folders([]) == []
+    assert sorted(runners._without_folders(paths)) == ["/a-b", "/a.txt", "/a/b/c", "/d"]
+    assert runners._without_folders([]) == []
 
 
 def test_of_100_000_paths_the_files_are_found_in_a_moment():
@@ -27,23 +28,23 @@ def test_of_100_000_paths_the_files_are_found_in_a_moment():
     paths = [*files, "/data", *(f"/data/{number}" for number in range(100))]
     random.Random(7).shuffle(paths)
     began = time.monotonic()
-    assert sorted(run._without_folders(paths)) == sorted(files)
+    assert sorted(runners._without_folders(paths)) == sorted(files)
     assert time.monotonic() - began < 10, "each with each, it takes an hour"
 
 
 def test_the_engines_list_of_changes_is_read_also_where_its_end_is_missing():
     names = ["/plain", '/a"},{"Path":"/forged', "/},{", "/last"]
     text = json.dumps([{"Path": name, "Kind": 1} for name in names], separators=(",", ":"))
-    assert list(run._listed(text)) == names
-    assert list(run._listed(text[:-10])) == names[:-1]
-    assert list(run._listed("null")) == list(run._listed("[]")) == list(run._listed("")) == []
+    assert list(runners._listed(text)) == names
+    assert list(runners._listed(text[:-10])) == names[:-1]
+    assert list(runners._listed("null")) == list(runners._listed("[]")) == list(runners._listed("")) == []
 
 
 # --- what the probe tells --------------------------------------------------------------------------------------------
 
 
 def test_what_the_probe_tells_is_read():
-    assert run._what_it_saw(json.dumps({**ANSWER, "pid": 7}).encode()) == SeenRequest(*ANSWER.values())
+    assert runners._what_it_saw(json.dumps({**ANSWER, "pid": 7}).encode()) == SeenRequest(*ANSWER.values())
 
 
 @pytest.mark.parametrize(
@@ -60,12 +61,12 @@ def test_what_the_probe_tells_is_read():
 )
 def test_who_answers_in_the_place_of_the_probe_is_not_believed(body):
     with pytest.raises(ValueError, match="no answer of the probe"):
-        run._what_it_saw(body)
+        runners._what_it_saw(body)
 
 
 def test_of_each_thing_that_the_probe_tells_so_much_is_kept():
-    told = run._what_it_saw(json.dumps({**ANSWER, "url": "x" * 900_000}).encode())
-    assert len(told.url) == run.LONGEST_TOLD
+    told = runners._what_it_saw(json.dumps({**ANSWER, "url": "x" * 900_000}).encode())
+    assert len(told.url) == runners.LONGEST_TOLD
 
 
 # --- logs ------------------------------------------------------------------------------------------------------------
@@ -83,7 +84,7 @@ def test_of_each_thing_that_the_probe_tells_so_much_is_kept():
     ],
 )
 def test_the_paths_that_could_not_be_written(log, paths):
-    assert run._refused(log) == paths
+    assert runners._refused(log) == paths
 
 
 LINES = ["connection failed: " + "a" * 480, "connection failed: a" * 25, "host=" + "a." * 240, "a" * 499, "A_" * 250]
@@ -93,7 +94,7 @@ def test_no_log_holds_the_audit():
     """Patterns that try each place with each other would hold it for minutes, and nothing could break it off."""
     began = time.monotonic()
     for log in ["/" * 1_000_000, "x read-only file system " * 100_000]:
-        run._refused(log)
+        runners._refused(log)
     for line in LINES:
         trouble.advice("\n".join([line] * 30))
     assert time.monotonic() - began < 10
@@ -110,17 +111,17 @@ def runner(monkeypatch):
     """Makes a runner, and a service with so many processes, whose log is another one each time."""
 
     def make(logs, processes=3):
-        made, texts = object.__new__(run.Runner), iter(logs)
-        monkeypatch.setattr(run, "_processes", lambda container: range(processes))
+        made, texts = object.__new__(runners.Runner), iter(logs)
+        monkeypatch.setattr(runners, "_processes", lambda container: range(processes))
         return made, SimpleNamespace(logs=lambda: next(texts), container=None)
 
-    monkeypatch.setattr(run.Runner, "_may_have_workers", lambda runner, service: False)
+    monkeypatch.setattr(runners.Runner, "_may_have_workers", lambda runner, service: False)
     return make
 
 
 def test_lifespans_are_counted_when_no_more_begin(runner):
     made, service = runner(
-        itertools.chain(["", f"{run._UVICORN_STARTED}\n"], itertools.repeat(run._UVICORN_STARTED * 2))
+        itertools.chain(["", f"{runners._UVICORN_STARTED}\n"], itertools.repeat(runners._UVICORN_STARTED * 2))
     )
     assert made._lifespans(service, False, 0) == (2, "")
     assert runner([""] * 9)[0]._lifespans(runner(itertools.repeat(""))[1], False, 0) == (None, "")
@@ -128,24 +129,24 @@ def test_lifespans_are_counted_when_no_more_begin(runner):
 
 def test_the_next_worker_may_take_as_long_as_the_first_did(runner, monkeypatch):
     """On a busy machine: a second worker that began 1 s after the first was not counted there."""
-    monkeypatch.setattr(run, "NEXT_WORKER_SECONDS", (0.2, 3.0))
+    monkeypatch.setattr(runners, "NEXT_WORKER_SECONDS", (0.2, 3.0))
     for start_seconds, seen in ((0.1, 1), (2.0, 2)):
         made, service = runner(itertools.chain([STARTED] * 6, itertools.repeat(STARTED * 2)))
-        monkeypatch.setattr(run.Runner, "_may_have_workers", lambda runner, service: True)
+        monkeypatch.setattr(runners.Runner, "_may_have_workers", lambda runner, service: True)
         assert made._lifespans(service, False, start_seconds) == (seen, "")
 
 
 def test_more_lifespans_than_processes_are_of_workers_that_have_ended(runner):
     made, service = runner(itertools.repeat(STARTED * 4))
-    assert made._lifespans(service, False, 0) == (None, run._RESTARTS)
+    assert made._lifespans(service, False, 0) == (None, runners._RESTARTS)
     made, service = runner(itertools.repeat(STARTED * 4), processes=0)
     assert made._lifespans(service, False, 0) == (4, ""), "nothing can tell the processes"
 
 
 def test_workers_that_end_and_start_again_do_not_hold_the_audit(runner, monkeypatch):
-    monkeypatch.setattr(run, "WORKERS_SECONDS", 0.3)
+    monkeypatch.setattr(runners, "WORKERS_SECONDS", 0.3)
     made, service = runner(STARTED * number for number in itertools.count())
-    assert made._lifespans(service, False, 0) == (None, run._RESTARTS)
+    assert made._lifespans(service, False, 0) == (None, runners._RESTARTS)
 
 
 # --- limits ----------------------------------------------------------------------------------------------------------
@@ -155,9 +156,9 @@ def test_what_an_engine_cannot_limit_is_told():
     holds = {"MemoryLimit": True, "CpuCfsQuota": True, "PidsLimit": True}
     limited = ("512 MB of memory", "1 processor", "512 processes", "no new privileges", "no mounts")
     network = "the network, of the build and of the containers"
-    assert run.container_limits(holds) == (limited, (network,))
-    assert run.container_limits({"CpuCfsQuota": False, "MemoryLimit": False}) == (
+    assert runners.container_limits(holds) == (limited, (network,))
+    assert runners.container_limits({"CpuCfsQuota": False, "MemoryLimit": False}) == (
         limited[2:],
         (network, "memory", "processor"),
     )
-    assert run.container_limits({}) == (limited, (network,))
+    assert runners.container_limits({}) == (limited, (network,))

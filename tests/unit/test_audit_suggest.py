@@ -18,7 +18,7 @@ from dockerlab.audit.suggest import (
     suggest,
     user,
 )
-from dockerlab.dockerfile_text import read as read_dockerfile
+from dockerlab.build.dockerfile_text import read as read_dockerfile
 from dockerlab.records import Audit, Finding
 
 FILES = {

@@ -1,8 +1,8 @@
 """The text of the builders that are not BuildKit becomes the same steps."""
 
 import pytest
-from dockerlab import dockerfile
-from dockerlab.classic_builder import ClassicText
+from dockerlab.build import dockerfile
+from dockerlab.build.classic_builder import ClassicText
 
 DOCKERFILE = """\
 ARG BASE=a

@@ -6,8 +6,8 @@ import socket
 import tarfile
 
 import pytest
-from dockerlab import build_context
-from dockerlab.build_context import archive, context, find
+from dockerlab.build import build_context
+from dockerlab.build.build_context import archive, context, find
 from dockerlab.errors import BuildFailed
 
 

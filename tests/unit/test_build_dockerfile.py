@@ -1,7 +1,7 @@
 """The instructions of a Dockerfile, and which of them a build carries out as steps."""
 
 import pytest
-from dockerlab.dockerfile import parse
+from dockerlab.build.dockerfile import parse
 
 
 def texts(dockerfile, target=None):

@@ -1,9 +1,9 @@
 """Whatever the builder said, the reader is told what was seen and what to do, in one sentence each."""
 
 import pytest
-from dockerlab import build_context
-from dockerlab.build_errors import explain
-from dockerlab.build_progress import LiveStep
+from dockerlab.build import build_context
+from dockerlab.build.build_errors import explain
+from dockerlab.build.build_progress import LiveStep
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ import io
 
 import nbformat
 import pytest
-from dockerlab import build_progress
-from dockerlab.build_progress import LiveStep
+from dockerlab.build import build_progress
+from dockerlab.build.build_progress import LiveStep
 from nbclient import NotebookClient
 from rich.console import Console
 
@@ -18,8 +18,8 @@ STEPS = [
 DONE = [LiveStep("FROM a", "cached"), LiveStep("RUN <make>", "built", 2.5), LiveStep("COPY . .", "built", 0.01)]
 
 CELL = f"""\
-from dockerlab import build_progress
-from dockerlab.build_progress import LiveStep
+from dockerlab.build import build_progress
+from dockerlab.build.build_progress import LiveStep
 
 def build():
     shown = build_progress.start(True)

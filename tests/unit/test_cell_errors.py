@@ -6,8 +6,8 @@ from types import SimpleNamespace
 
 import docker
 import pytest
-from dockerlab import cell_errors
 from dockerlab.errors import BuildFailed
+from dockerlab.lab import cell_errors
 from IPython.core.interactiveshell import InteractiveShell
 
 URL = "unix:///nowhere/docker.sock"

@@ -3,7 +3,8 @@
 from types import SimpleNamespace
 
 import pytest
-from dockerlab import clean, labels
+from dockerlab import labels
+from dockerlab.lab import ledger, sweep
 
 LAB = {labels.LAB: "0123abcd"}
 BASE = {labels.BASE: "1"}
@@ -44,11 +45,11 @@ class PlayedApi:
 @pytest.fixture
 def cleaned(monkeypatch):
     """What `dockerlab clean` removes."""
-    monkeypatch.setattr(clean, "_prune_build_records", lambda *_, **__: None)
+    monkeypatch.setattr(ledger, "prune", lambda *_, **__: None)
 
     def removed(*images, containers=()):
         api = PlayedApi(*images, containers=containers)
-        clean.clean(SimpleNamespace(api=api))
+        sweep.clean(SimpleNamespace(api=api))
         return api.removed
 
     return removed
@@ -130,7 +131,7 @@ def test_a_container_that_a_lab_started_from_another_image_is_ours(cleaned):
 
 def test_an_image_that_loses_its_name_while_a_lab_is_removed_goes_too(monkeypatch):
     """A build that is broken off gives the name to another image: that one is removed by it, and the first is left."""
-    monkeypatch.setattr(clean, "_prune_build_records", lambda *_, **__: None)
+    monkeypatch.setattr(ledger, "prune", lambda *_, **__: None)
     api = PlayedApi(image("dockerlab/0123abcd:audit", id_="sha256:1"))
 
     def remove_image(name, force):
@@ -138,5 +139,5 @@ def test_an_image_that_loses_its_name_while_a_lab_is_removed_goes_too(monkeypatc
         api.listed = () if name == "sha256:1" else (image(id_="sha256:1"),)
 
     api.remove_image = remove_image
-    assert clean.remove_lab(SimpleNamespace(api=api), "0123abcd") == []
+    assert sweep.remove_lab(SimpleNamespace(api=api), "0123abcd") == []
     assert api.removed == ["dockerlab/0123abcd:audit", "sha256:1"]

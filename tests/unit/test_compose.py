@@ -5,7 +5,7 @@ import stat
 from types import SimpleNamespace
 
 import pytest
-from dockerlab import compose
+from dockerlab.deploy import compose
 from dockerlab.errors import ComposeFailed, ComposeMissing, LabError
 
 LABELS = {"dev.dockerlab.lab": "0123abcd"}

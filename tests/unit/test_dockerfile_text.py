@@ -1,7 +1,7 @@
 """Each instruction is found where it stands, however it is written."""
 
 import pytest
-from dockerlab.dockerfile_text import read, replace
+from dockerlab.build.dockerfile_text import read, replace
 
 
 def keywords(text):

@@ -7,7 +7,8 @@ import pytest
 import requests
 from docker.errors import APIError, ImageNotFound
 from dockerlab import labels
-from dockerlab.engine import apt, base_image, bootstrap, certificates
+from dockerlab.engine import apt, certificates
+from dockerlab.engine.base import base_image, bootstrap
 from dockerlab.errors import BaseImageMissing, EngineUnreachable, LabError
 
 

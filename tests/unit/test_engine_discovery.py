@@ -9,7 +9,8 @@ from pathlib import Path
 
 import dockerlab.engine
 import pytest
-from dockerlab.engine import discovery, embedded, sources, systems
+from dockerlab.engine import discovery, sources, systems
+from dockerlab.engine.own import embedded
 from dockerlab.errors import EngineMissing, EngineUnreachable
 
 HERE = sources.Endpoint("unix:///s.sock", "default socket")

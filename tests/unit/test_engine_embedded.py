@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 from dockerlab import folders
-from dockerlab.engine import apt, embedded, network
+from dockerlab.engine import apt
+from dockerlab.engine.own import embedded, network
 from dockerlab.errors import EngineMissing, EngineUnreachable, LabError
 
 SOURCE = apt.Source("debian", "trixie", "http://mirror.example/debian", "", Path("/keys"))

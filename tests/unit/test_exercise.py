@@ -3,8 +3,8 @@
 from types import SimpleNamespace
 
 import pytest
+from dockerlab.claims.exercise import NotYet, exercise
 from dockerlab.errors import BuildFailed
-from dockerlab.exercise import NotYet, exercise
 
 GIVEN = {"Dockerfile": "FROM scratch\n", "app/main.py": "app = None\n"}
 

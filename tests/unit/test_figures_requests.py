@@ -7,7 +7,7 @@ import pytest
 from dockerlab import figures
 from dockerlab.records import Event, Request, Rollout, Task, Traffic
 
-module = importlib.import_module("dockerlab.figures.requests")  # the package has a function of that name
+module = importlib.import_module("dockerlab.figures.draw_requests")
 
 GOOD = [Request("/", second / 10, 0.01, "answered", 200, version="1" if second < 20 else "2") for second in range(40)]
 LOST = [

@@ -4,7 +4,7 @@ import itertools
 import re
 
 import pytest
-from dockerlab.figures.timeline import timeline
+from dockerlab.figures.draw_timeline import timeline
 from dockerlab.records import Event, Request, Stop
 from matplotlib.text import Text
 

@@ -8,11 +8,13 @@ from unittest import mock
 
 import pytest
 from audits import contents
-from dockerlab import clean, cli, engine, folders, open_lab, paths, workspace
-from dockerlab.audit.audit import audit_lab
-from dockerlab.engine import bootstrap, embedded
+from dockerlab import cli, engine, folders, open_lab
+from dockerlab.audit.auditor import audit_lab
+from dockerlab.engine.base import bootstrap
+from dockerlab.engine.own import embedded
 from dockerlab.errors import EngineMissing, LabError
-from dockerlab.progress import LessonRun
+from dockerlab.lab import ledger, sweep, workspace
+from dockerlab.lab.progress import LessonRun
 from typer.testing import CliRunner
 
 LESSON = "03_exec_or_shell"
@@ -48,10 +50,10 @@ def played(monkeypatch):
     found = SimpleNamespace(client=lambda: client, describe=lambda: "an engine", url="unix:///played", kind="docker")
     monkeypatch.setattr(engine, "ensure", lambda *_: found)
     monkeypatch.setattr(engine.base_image, "ensure", lambda *_: made)
-    monkeypatch.setattr(clean, "sweep", lambda _: [])
-    monkeypatch.setattr(clean, "opening", mock.MagicMock())
-    monkeypatch.setattr(clean, "prune_large_contexts", lambda *_: None)
-    monkeypatch.setattr(clean, "remove_lab", lambda _, lab: removed.append(lab) or [])
+    monkeypatch.setattr(sweep, "sweep", lambda _: [])
+    monkeypatch.setattr(ledger, "opening", mock.MagicMock())
+    monkeypatch.setattr(ledger, "prune_large_contexts", lambda *_: None)
+    monkeypatch.setattr(sweep, "remove_lab", lambda _, lab: removed.append(lab) or [])
     return SimpleNamespace(removed=removed, client=client)
 
 
@@ -82,7 +84,7 @@ def an_audit():
 
 
 def a_lesson_that_is_done():
-    with mock.patch("dockerlab.progress._claims", return_value=[{"a"}]):
+    with mock.patch("dockerlab.lab.progress._claims", return_value=[{"a"}]):
         run = LessonRun(LESSON)
         run._passed = {"a"}
         run.close()
@@ -296,12 +298,12 @@ def test_a_mark_holds_for_its_own_folder_and_place(ours, places, act):
 
 def test_a_laboratory_that_is_moved_as_a_whole_keeps_its_workspaces(places, monkeypatch):
     monkeypatch.delenv("DOCKERLAB_WORKSPACE")
-    monkeypatch.setattr(paths, "NOTEBOOKS", places / "old")
+    monkeypatch.setattr(folders, "NOTEBOOKS", places / "old")
     (places / "old").mkdir()
     _, lock = workspace.claim(LESSON)
     lock.release()
     (places / "old").rename(places / "new")
-    monkeypatch.setattr(paths, "NOTEBOOKS", places / "new")
+    monkeypatch.setattr(folders, "NOTEBOOKS", places / "new")
     again, lock = workspace.claim(LESSON)
     lock.release()
     assert again == places / "new" / "workspace" / LESSON
@@ -408,7 +410,7 @@ def test_a_lab_that_could_not_be_opened_holds_no_folder(played):
 def test_an_engine_that_is_gone_does_not_keep_the_folder(played, monkeypatch):
     first = open_lab(LESSON)
     with monkeypatch.context() as gone:
-        gone.setattr(clean, "remove_lab", mock.Mock(side_effect=ConnectionError))
+        gone.setattr(sweep, "remove_lab", mock.Mock(side_effect=ConnectionError))
         lab = open_lab(LESSON)
     assert lab.workspace == first.workspace
     lab.close()

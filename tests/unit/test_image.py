@@ -13,10 +13,10 @@ from types import SimpleNamespace
 
 import pytest
 import zstandard
-from dockerlab import image as images
-from dockerlab.audit import layers as audited
+from dockerlab.audit import image_secrets as audited
 from dockerlab.errors import LabError
-from dockerlab.image import files, found_in, instruction, leaks
+from dockerlab.image import contents as images
+from dockerlab.image.contents import files, found_in, instruction, leaks
 from dockerlab.records import ImageContent, ImageLayer, Leak
 
 SECRET = "token-4f2a9c"

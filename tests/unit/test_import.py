@@ -17,7 +17,7 @@ print(*sorted({name.partition(".")[0] for name in sys.modules}))
 
 ORDERS = """
 import importlib, sys
-for first in ("dockerlab.stop", "dockerlab.serve", "dockerlab.audit.audit"):
+for first in ("dockerlab.run.stop", "dockerlab.run.container", "dockerlab.audit.auditor"):
     for name in [name for name in sys.modules if name.partition(".")[0] == "dockerlab"]:
         del sys.modules[name]
     importlib.import_module(first)
@@ -44,7 +44,7 @@ def test_nothing_slow_is_loaded_before_it_is_needed():
 
 
 def test_the_names_of_the_laboratory_are_functions_whatever_is_imported_first():
-    """`dockerlab.stop` and `dockerlab.serve` are modules, too."""
+    """No function has the place of a module."""
     assert not python(ORDERS).stderr
 
 
@@ -74,4 +74,4 @@ for module in pkgutil.walk_packages(dockerlab.__path__, "dockerlab."):
 def test_without_the_modules_that_only_unix_has():
     done = python(IMPORT_ALL)
     assert done.returncode == 0, done.stderr[-2000:]
-    assert {"dockerlab.engine.embedded", "dockerlab.cli", "dockerlab.kit.making"} <= set(done.stdout.split())
+    assert {"dockerlab.engine.own.embedded", "dockerlab.cli", "dockerlab.engine.kit"} <= set(done.stdout.split())

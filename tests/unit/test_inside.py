@@ -11,8 +11,8 @@ from typing import ClassVar
 
 import pytest
 from docker.errors import APIError
-from dockerlab import inside
-from dockerlab.inside import parse_socket
+from dockerlab.run import docker_exec
+from dockerlab.run.docker_exec import parse_socket
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads Linux's /proc, as it is in every container")
 
@@ -53,7 +53,7 @@ def test_a_long_list_of_connections_is_read_whole():
             self.stream = Stream(["\n".join(lines).encode()], 0)
             return self.stream
 
-    assert list(map(str, inside.listening(Busy("cat")))) == ["127.0.0.1:8000"] * 2
+    assert list(map(str, docker_exec.listening(Busy("cat")))) == ["127.0.0.1:8000"] * 2
 
 
 class Stream:
@@ -113,29 +113,31 @@ class Container:
 
 def test_the_main_process_is_the_one_that_the_engine_started():
     listing = [["4800", "tee server.log"], ["4711", "/bin/bash -c fastapi run | tee server.log"]]
-    assert inside.command_line(Container(ps=listing)) == "/bin/bash -c fastapi run | tee server.log"
+    assert docker_exec.command_line(Container(ps=listing)) == "/bin/bash -c fastapi run | tee server.log"
 
 
 @pytest.mark.parametrize("ps", [[], [["1", "another container's"]]])
 @pytest.mark.parametrize("program", ["cat", "python3"])
 def test_without_ps_it_is_read_by_what_the_image_has(ps, program):
-    assert inside.command_line(Container(program, ps=ps)) == Path("/proc/1/cmdline").read_text()[:-1].replace("\0", " ")
+    assert docker_exec.command_line(Container(program, ps=ps)) == Path("/proc/1/cmdline").read_text()[:-1].replace(
+        "\0", " "
+    )
 
 
 def test_with_nothing_to_read_it_that_is_an_error():
     with pytest.raises(LookupError, match="web"):
-        inside.command_line(Container())
+        docker_exec.command_line(Container())
 
 
 @pytest.mark.parametrize("program", ["cat", "python3"])
 def test_what_this_machine_listens_on_is_found(program):
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-        assert f"127.0.0.1:{port}" in map(str, inside.listening(Container(program)))
+        assert f"127.0.0.1:{port}" in map(str, docker_exec.listening(Container(program)))
 
 
 def test_where_no_program_can_read_a_file_nothing_is_claimed():
-    assert inside.listening(Container()) is None
+    assert docker_exec.listening(Container()) is None
 
 
 # --- a command that means harm ---------------------------------------------------------------------------------------
@@ -155,29 +157,29 @@ class Commanded(Container):
 def test_of_output_without_end_so_much_is_read_and_no_more():
     taken = itertools.count()
     container = Commanded(b"y\n" * 5000 for _ in taken)
-    done = inside.run(container, ["it"])
+    done = docker_exec.run(container, ["it"])
     assert (done.exit_code, done.is_left) == (None, True)
-    assert len(done.output) == inside.KEPT_BYTES
-    assert next(taken) * 10_000 < 2 * inside.KEPT_BYTES
+    assert len(done.output) == docker_exec.KEPT_BYTES
+    assert next(taken) * 10_000 < 2 * docker_exec.KEPT_BYTES
     assert container.stream.closed.is_set()
 
 
 def test_a_command_that_prints_nothing_and_does_not_end_is_given_up():
     silent = threading.Event()
     began = time.monotonic()
-    done = inside.run(Commanded(b"" for _ in [1] if silent.wait(30)), ["it"], seconds=0.05)
+    done = docker_exec.run(Commanded(b"" for _ in [1] if silent.wait(30)), ["it"], seconds=0.05)
     assert (done.exit_code, done.output, done.is_left) == (None, b"", True)
     assert time.monotonic() - began < 10
     silent.set()
 
 
 def test_a_command_that_closes_its_output_and_does_not_end_is_given_up():
-    assert inside.run(Commanded([b"once"]), ["it"], seconds=0.1) == inside.Ran(None, b"once", True, ["it"])
+    assert docker_exec.run(Commanded([b"once"]), ["it"], seconds=0.1) == docker_exec.Ran(None, b"once", True, ["it"])
 
 
 def test_a_command_that_ended_and_left_another_that_holds_its_output_has_its_exit_code():
     silent = threading.Event()
-    done = inside.run(Commanded((b"" for _ in [1] if silent.wait(30)), 3), ["it"], seconds=0.05)
+    done = docker_exec.run(Commanded((b"" for _ in [1] if silent.wait(30)), 3), ["it"], seconds=0.05)
     assert (done.exit_code, done.is_left) == (3, True)
     silent.set()
 
@@ -188,4 +190,4 @@ def test_a_file_without_end_is_no_file():
             self.stream = Stream((b"0" * 65536 for _ in itertools.count()), None)
             return self.stream
 
-    assert inside.listening(EndlessCat("cat", "python3")) is None
+    assert docker_exec.listening(EndlessCat("cat", "python3")) is None

@@ -4,11 +4,11 @@ import os
 import sys
 from pathlib import Path
 
-import dockerlab.lint
+import dockerlab.build.lint
 import pytest
 import python_script
+from dockerlab.build.lint import hadolint
 from dockerlab.errors import LabError
-from dockerlab.lint import hadolint
 from dockerlab.records import LintFinding
 
 ROOT = Path(__file__).parents[2]
@@ -187,7 +187,7 @@ def test_a_huge_file(write):
 
 @pytest.mark.parametrize(("platform", "told"), [("linux", "pip install"), ("win32", "WSL")])
 def test_there_is_no_hadolint(write, tmp_path, monkeypatch, platform, told):
-    monkeypatch.setattr(dockerlab.lint.shutil, "which", lambda *args, **kwargs: None)
+    monkeypatch.setattr(dockerlab.build.lint.shutil, "which", lambda *args, **kwargs: None)
     monkeypatch.setattr(sys, "platform", platform)
     with pytest.raises(LabError, match="There is no hadolint") as error:
         hadolint(write(SHELL_FORM))

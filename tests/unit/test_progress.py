@@ -4,15 +4,16 @@ import json
 from types import SimpleNamespace
 
 import pytest
-from dockerlab import paths, workspace
-from dockerlab.progress import LessonRun, progress
+from dockerlab import folders
+from dockerlab.lab import workspace
+from dockerlab.lab.progress import LessonRun, progress
 from IPython.core.interactiveshell import InteractiveShell
 
 
 @pytest.fixture(autouse=True)
 def lessons(tmp_path, monkeypatch):
     """Two lessons. The first has a set-up cell and two claims."""
-    monkeypatch.setattr(paths, "NOTEBOOKS", tmp_path)
+    monkeypatch.setattr(folders, "NOTEBOOKS", tmp_path)
     monkeypatch.setenv("DOCKERLAB_WORKSPACE", str(tmp_path / "work"))
     write(tmp_path, "01_first", [("setup", "x = 1", []), ("a", "assert x", ["claim"]), ("b", "assert 1", ["claim"])])
     write(tmp_path, "02_second", [("a", "assert 2", ["claim"])])
@@ -43,7 +44,7 @@ def finish(shell, cells: list[str], lesson: str = "01_first", *, ids: bool = Tru
 
 
 def source_of(lesson: str) -> str:
-    return (paths.NOTEBOOKS / f"{lesson}.ipynb").read_text()
+    return (folders.NOTEBOOKS / f"{lesson}.ipynb").read_text()
 
 
 @pytest.mark.parametrize("ids", [True, False], ids=["cells with ids", "cells without"])

@@ -3,9 +3,9 @@
 from types import SimpleNamespace
 
 import pytest
-from dockerlab import secret_build
+from dockerlab.build import secret_build
+from dockerlab.build.secret_build import build_with_secrets, builder_with_secrets
 from dockerlab.errors import BuildFailed, LabError
-from dockerlab.secret_build import build_with_secrets, builder_with_secrets
 
 
 def lab_with(folder):

@@ -10,11 +10,11 @@ import docker
 import httpx
 import pytest
 from docker.errors import APIError, NotFound
-from dockerlab import inside
 from dockerlab.errors import AppCrashed, LabError, PortTaken
-from dockerlab.inside import Socket
-from dockerlab.serve import Service, _never_listened, _start, serve
-from dockerlab.stop import stop, stop_side_by_side
+from dockerlab.run import docker_exec
+from dockerlab.run.container import Service, _never_listened, _start, serve
+from dockerlab.run.docker_exec import Socket
+from dockerlab.run.stop import stop, stop_side_by_side
 
 FAILED = "driver failed programming external connectivity on endpoint web (6c91): "
 RUNC = (
@@ -166,7 +166,7 @@ def test_nothing_is_stopped_where_there_is_nothing_to_stop():
 
 
 def test_an_engine_on_another_machine_is_told(monkeypatch):
-    monkeypatch.setattr(inside, "listening", lambda _: [Socket("0.0.0.0", 80)])
+    monkeypatch.setattr(docker_exec, "listening", lambda _: [Socket("0.0.0.0", 80)])
     service = a_service(engine="tcp://build-server:2376")
     error = _never_listened(service, "", 30, httpx.ConnectError("refused"))
     assert "cannot be reached from here" in error.seen

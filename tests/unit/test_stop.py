@@ -7,8 +7,8 @@ from types import SimpleNamespace
 import pytest
 from dockerlab.errors import AppCrashed, LabError
 from dockerlab.records import Request
-from dockerlab.serve import Service
-from dockerlab.stop import _counted_from, stop
+from dockerlab.run.container import Service
+from dockerlab.run.stop import _counted_from, stop
 
 BEGAN = 1_795_517_339_418_363_661
 """When the stop signal was sent, in nanoseconds since the epoch."""

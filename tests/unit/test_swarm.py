@@ -4,7 +4,7 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
-from dockerlab import swarm
+from dockerlab.deploy import swarm
 from dockerlab.engine.discovery import Engine
 from dockerlab.errors import SwarmFailed, SwarmNotAllowed
 

@@ -4,8 +4,8 @@ import re
 
 import pytest
 from dockerlab.errors import LabError
+from dockerlab.figures.tables import short_command, stops_table, table
 from dockerlab.records import Request, Stop
-from dockerlab.tables import short_command, stops_table, table
 
 SECONDS = re.compile(r"\s*\d+\.\d\d s")
 

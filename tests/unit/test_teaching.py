@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-GUIDE = ROOT / "notebooks" / "TEACHING.md"
+GUIDE = ROOT / "workshop" / "TEACHING.md"
 
 
 def test_its_links_lead_somewhere():
@@ -15,8 +15,8 @@ def test_its_links_lead_somewhere():
 
 def test_it_speaks_of_every_lesson():
     text = GUIDE.read_text()
-    assert [path.name for path in GUIDE.parent.glob("0*.ipynb") if path.name not in text] == []
+    assert [path.name for path in (ROOT / "notebooks").glob("0*.ipynb") if path.name not in text] == []
 
 
 def test_the_readme_leads_to_it():
-    assert "(notebooks/TEACHING.md)" in (ROOT / "README.md").read_text()
+    assert "(workshop/TEACHING.md)" in (ROOT / "README.md").read_text()

@@ -14,9 +14,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import httpx
 import pytest
-from dockerlab import traffic
 from dockerlab.errors import LabError
 from dockerlab.records import Request, Traffic
+from dockerlab.run import traffic
 
 TOGETHER = 5
 PACKED = gzip.compress(b"0" * 20_000_000)
@@ -238,7 +238,7 @@ def test_a_slow_rate_does_not_delay_the_end(url):
 def test_a_limit_of_this_machine_is_not_the_fate_of_a_request(url):
     program = f"""
 import resource
-from dockerlab import traffic
+from dockerlab.run import traffic
 from dockerlab.errors import LabError
 resource.setrlimit(resource.RLIMIT_NOFILE, (60, {resource.getrlimit(resource.RLIMIT_NOFILE)[1]}))
 try:

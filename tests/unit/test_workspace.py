@@ -5,8 +5,8 @@ import shutil
 
 import pytest
 from audits import contents
-from dockerlab import workspace
 from dockerlab.errors import WorkspaceUnwritable
+from dockerlab.lab import workspace
 
 GIVEN = {"Dockerfile": "FROM scratch\n"}
 

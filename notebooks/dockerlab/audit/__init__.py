@@ -1,6 +1,6 @@
 """`dockerlab audit`: the lessons' experiments, carried out on the reader's own project."""
 
-from .audit import CHECK_IDS, audit
+from .auditor import CHECK_IDS, audit
 from .project import Project
 
 __all__ = ["CHECK_IDS", "Project", "audit"]

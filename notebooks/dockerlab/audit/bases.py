@@ -11,11 +11,11 @@ from pathlib import Path
 import requests
 from docker.errors import APIError, DockerException, ImageNotFound
 
-from .. import dockerfile as dockerfiles
-from ..build_context import Source
+from ..build import dockerfile as dockerfiles
+from ..build.build_context import Source
 from ..engine import registry
 from ..errors import BaseImageMissing
-from ..lab import Lab
+from ..lab.lab import Lab
 from ..records import Substitution
 from .project import Project
 from .substitute import by_build_args, images, substitute, syntax

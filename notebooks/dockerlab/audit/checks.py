@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from ..records import Finding, Stop
-from .layers import secret_in_file
+from .image_secrets import secret_in_file
 from .observations import Observations, Process
 from .rebuilds import installs
 
@@ -397,7 +397,7 @@ def _forged(o: Observations) -> Verdict:
         return not_measured(o.reason("rest"))
     if o.rest.no_probe or not o.rest.forged:
         return not_measured(o.rest.no_probe)
-    from .run import FORGED
+    from .runner import FORGED
 
     if o.rest.forged.client != FORGED:
         return passed("an address that the client claims is not believed, through a proxy that appends to it")

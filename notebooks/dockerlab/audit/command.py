@@ -20,7 +20,7 @@ from rich.markup import escape
 from ..errors import LabError
 from ..records import Audit
 from . import mends, reports
-from .audit import CHECK_IDS, TIMEOUT_SECONDS, examine
+from .auditor import CHECK_IDS, TIMEOUT_SECONDS, examine
 from .observations import Observations
 from .project import Project, environment_file, find
 from .substitute import parse_base

@@ -9,11 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from .. import build_context
-from ..build_context import Source
+from ..build import build_context
+from ..build.build_context import Source
 from ..errors import LabError
 from ..records import VERDICTS, Audit
-from .audit import audit
+from .auditor import audit
 from .observations import Observations
 from .project import Project
 from .suggest import Suggestion, suggest

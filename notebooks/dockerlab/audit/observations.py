@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ..dockerfile import Dockerfile
+from ..build.dockerfile import Dockerfile
 from ..records import Build, Context, LintFinding, Stop
 from .project import Project
 

@@ -7,10 +7,10 @@ import re
 import shutil
 from pathlib import Path
 
-from .. import build_context
-from ..build import build
+from ..build import build_context
+from ..build.builder import build
 from ..errors import LabError
-from ..lab import Lab
+from ..lab.lab import Lab
 from ..records import Build
 from .limits import Limits
 from .observations import Rebuilds

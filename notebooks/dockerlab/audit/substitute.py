@@ -11,8 +11,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from .. import dockerfile_text
-from ..dockerfile_text import Directive, Text, Written, find_stage
+from ..build import dockerfile_text
+from ..build.dockerfile_text import Directive, Text, Written, find_stage
 from ..errors import LabError
 from ..records import Substitution
 

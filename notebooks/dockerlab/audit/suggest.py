@@ -14,8 +14,8 @@ import shlex
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
-from .. import dockerfile_text
-from ..dockerfile_text import Text, Written
+from ..build import dockerfile_text
+from ..build.dockerfile_text import Text, Written
 from ..records import Audit
 from . import suggest_order
 from .observations import INITS, SHELLS

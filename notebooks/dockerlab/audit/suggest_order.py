@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
 
-from .. import dockerfile_text
-from ..dockerfile_text import Text, Written
+from ..build import dockerfile_text
+from ..build.dockerfile_text import Text, Written
 from .shell import scan
 
 _NOTES = frozenset({"ARG", "CMD", "ENTRYPOINT", "ENV", "EXPOSE", "HEALTHCHECK", "LABEL", "STOPSIGNAL", "USER"})

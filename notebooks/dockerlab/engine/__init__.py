@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..errors import EngineMissing
-from . import base_image, embedded, systems
+from . import systems
+from .base import base_image
 from .discovery import Engine, find, probe
+from .own import embedded
 
 __all__ = ["Engine", "base_image", "ensure", "find", "probe"]
 

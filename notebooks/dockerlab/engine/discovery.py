@@ -16,7 +16,8 @@ from docker.tls import TLSConfig
 from requests.exceptions import JSONDecodeError, RequestException
 
 from ..errors import EngineMissing, EngineUnreachable
-from . import embedded, sources, systems
+from . import sources, systems
+from .own import embedded
 from .sources import Endpoint
 
 HELLO_SECONDS = 15

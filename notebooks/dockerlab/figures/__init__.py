@@ -1,11 +1,23 @@
-"""Pictures of records: they are drawn from what was observed, and never touch the engine."""
+"""Pictures and tables of records: they are drawn from what was observed, and never touch the engine."""
 
-from .layers import layers
-from .memory import memory
-from .path import path
-from .picture import Picture
-from .requests import requests
-from .sizes import costs, sizes
-from .timeline import timeline
+from importlib import import_module
+from typing import Any
 
-__all__ = ["Picture", "costs", "layers", "memory", "path", "requests", "sizes", "timeline"]
+_DRAWN_IN = {
+    "Picture": "picture",
+    "costs": "draw_sizes",
+    "layers": "draw_layers",
+    "memory": "draw_memory",
+    "path": "draw_request_path",
+    "requests": "draw_requests",
+    "sizes": "draw_sizes",
+    "timeline": "draw_timeline",
+}
+__all__ = [*_DRAWN_IN]
+
+
+def __getattr__(name: str) -> Any:
+    """A figure when it is first asked for: the library that draws them takes a second to load."""
+    if name in _DRAWN_IN:
+        return getattr(import_module(f".{_DRAWN_IN[name]}", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,138 @@
+"""Build with a build secret, which the engine's API cannot do by itself: the docker command line can.
+
+The engine asks for a secret while it builds, and somebody has to answer: the command line holds a session open.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import tempfile
+import time
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
+from ..errors import BuildFailed, LabError
+from ..lab import ledger
+from ..lab.lab import Lab
+from . import build_context
+from . import dockerfile as dockerfiles
+
+HAS_BUILDKIT_FROM, NEEDS_BUILDX_FROM = 18, 23
+"""The major versions of the docker command line that build with BuildKit by themselves; later ones call buildx."""
+
+CONTEXT_RECORD = "local source for "
+"""How the description of a build cache record begins that holds a context which the command line has sent."""
+
+
+def builder_with_secrets(lab: Lab) -> list[str] | None:
+    """The command that builds with secrets here, up to its options: that of buildx, or of an older command line.
+
+    None where neither is there.
+    """
+    environment = lab.engine.environment
+    if _told(["docker", "buildx", "version"], environment):
+        return ["docker", "buildx", "build"]
+    version = _told(["docker", "version", "--format", "{{.Client.Version}}"], environment)
+    major = int(version.partition(".")[0]) if version.partition(".")[0].isdecimal() else 0
+    return ["docker", "build"] if HAS_BUILDKIT_FROM <= major < NEEDS_BUILDX_FROM else None
+
+
+def build_with_secrets(
+    lab: Lab,
+    project: str | Path,
+    secrets: Mapping[str, str],
+    *,
+    name: str,
+    dockerfile: str = "Dockerfile",
+    timeout: float = 300,
+) -> str:
+    """Build an image, and lend secrets to those of its `RUN`s that ask for them with `--mount=type=secret`.
+
+    Args:
+        lab: what the image belongs to: it goes when the lab is closed.
+        project: the build context.
+        secrets: each secret by its id: the command finds it in the file ``/run/secrets/ID``.
+        name: a short name, for the image's tag.
+        dockerfile: a path from the folder.
+        timeout: seconds after which the build is ended.
+
+    Returns:
+        The image's tag.
+
+    Raises:
+        LabError: nothing here can build with secrets.
+        BuildFailed: the project is incomplete, an instruction failed, or the time is over.
+    """
+    source = build_context.find(project, dockerfile)
+    if (command := builder_with_secrets(lab)) is None:
+        raise LabError(
+            "Nothing here can build with a secret: the docker command line, or its plugin buildx, is missing.",
+            "Install docker-buildx (Debian, Ubuntu) or docker-buildx-plugin (Docker's own packages).",
+        )
+    tag = lab.tag(name)
+    variables = {f"DOCKERLAB_SECRET_{number}": value for number, value in enumerate(secrets.values())}
+    command += [f"--secret=id={id_},env={variable}" for id_, variable in zip(secrets, variables, strict=True)]
+    command += [f"--label={key}={value}" for key, value in lab.labels.items()]
+    if dockerfiles.parse(source.text).declares("BASE_IMAGE"):
+        command.append(f"--build-arg=BASE_IMAGE={lab.base_image}")
+    command += ["--progress=plain", f"--tag={tag}", f"--file={source.dockerfile}", str(source.folder)]
+    before = ledger.build_records(lab.client).keys()
+    with tempfile.TemporaryDirectory() as folder:
+        # Buildx notes things there, and with no notes it takes the engine's own builder, whatever the user chose.
+        own = {"BUILDX_CONFIG": folder, "BUILDX_NO_DEFAULT_ATTESTATIONS": "1", "DOCKER_BUILDKIT": "1"}
+        try:
+            done = subprocess.run(
+                command, env={**lab.engine.environment, **own, **variables}, stdin=subprocess.DEVNULL,
+                capture_output=True, text=True, errors="replace", timeout=timeout, check=False,
+            )  # fmt: skip
+        except subprocess.TimeoutExpired:
+            _wait_for_contexts(lab, before)
+            raise BuildFailed(
+                f"The build was not done within {timeout:g} s, and was ended.", "See what it waits for."
+            ) from None
+        finally:
+            _note(lab, before)
+    if done.returncode:
+        log = "\n".join(done.stderr.strip().splitlines()[-15:])
+        raise BuildFailed(
+            f"`{' '.join(command[:3])}` ended with exit code {done.returncode}.", "The log tells why.", log=log
+        )
+    return tag
+
+
+def _wait_for_contexts(lab: Lab, before: Collection[str], seconds: float = 10) -> None:
+    """Wait until the engine has given up a build whose command line was ended.
+
+    Until then it holds the contexts that were sent as records in use, and afterwards as others, with ids of their own.
+    """
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        sent = [
+            record
+            for record in ledger.build_cache(lab.client)
+            if record["ID"] not in before and record.get("Description", "").startswith(CONTEXT_RECORD)
+        ]
+        if sent and not any(record["InUse"] for record in sent):
+            return
+        time.sleep(0.2)
+
+
+def _note(lab: Lab, before: Collection[str]) -> None:
+    """Write down the build cache records of this build: those that are new and name the lab, and the contexts sent."""
+    ledger.note_build_records(
+        lab.client,
+        [
+            id_
+            for id_, description in ledger.build_records(lab.client).items()
+            if id_ not in before and (lab.id in description or description.startswith(CONTEXT_RECORD))
+        ],
+    )
+
+
+def _told(command: list[str], environment: Mapping[str, str]) -> str:
+    """What a command prints, or "" where it fails or is not there."""
+    try:
+        done = subprocess.run(command, env=dict(environment), capture_output=True, text=True, timeout=30, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""

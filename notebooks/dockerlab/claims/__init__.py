@@ -1,0 +1,1 @@
+"""What the lessons claim and ask: the exercises."""

@@ -1,0 +1,107 @@
+"""Your turn: files that the reader changes, and a check that measures what they do now.
+
+A check has three states. It never looks at the text of an attempt, only at what was measured: any solution that behaves
+as it should is a solution.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import LabError
+from ..lab import workspace
+from ..lab.lab import Lab
+
+
+@dataclass(frozen=True)
+class Check:
+    """The result of a check.
+
+    Attributes:
+        state: ``not attempted``, ``not yet`` or ``done``.
+        observed: what was measured in the reader's version; the folder's name where nothing was attempted.
+        next: what to look at next; empty where nothing is to do, or where `observed` ends with it.
+    """
+
+    state: str
+    observed: str
+    next: str = ""
+
+    def __repr__(self) -> str:
+        match self.state:
+            case "not attempted":
+                return f"○ Not attempted: the files in {self.observed} are as they were given."
+            case "not yet":
+                look = f"\nLook next at {self.next}" if self.next else ""
+                return f"◐ Not yet. In your version: {self.observed}{look}"
+            case _:
+                return f"● Done. In your version: {self.observed}"
+
+
+class NotYet(Exception):
+    """Raised by a measurement when the behaviour is not yet the one asked for.
+
+    Args:
+        observed: what was observed in the reader's version, a sentence.
+        next: what to look at next: the end of a sentence that begins with "Look next at". It is a place, never the
+            answer.
+    """
+
+    def __init__(self, observed: str, next: str = "") -> None:
+        self.observed = observed
+        self.next = next
+        super().__init__(observed, next)
+
+    def __str__(self) -> str:
+        return f"{self.observed} Look next at {self.next}" if self.next else self.observed
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """The reader's files, and the files as they were given.
+
+    Attributes:
+        folder: where the reader works. Nothing in it is ever overwritten.
+        given: the text of each file as it was given, by its path in the folder.
+    """
+
+    folder: Path
+    given: Mapping[str, str]
+
+    @property
+    def attempted(self) -> bool:
+        """Whether any file differs from what was given: changed, added or removed."""
+        return workspace.is_attempted(self.folder)
+
+    def check(self, measure: Callable[[Path], str]) -> Check:
+        """Measure the reader's version.
+
+        Args:
+            measure: takes the folder, returns what it observed, and raises `NotYet` where that is not what was asked
+                for. An error of the laboratory (a build that fails, an application that never listens) is a "not yet",
+                too: it says itself what to do.
+        """
+        if not self.attempted:
+            return Check("not attempted", self.folder.name)
+        try:
+            return Check("done", measure(self.folder))
+        except NotYet as error:
+            return Check("not yet", error.observed, error.next)
+        except LabError as error:
+            return Check("not yet", str(error))
+
+
+def exercise(lab: Lab, given: Mapping[str, str], *, folder: str = workspace.EXERCISE) -> Exercise:
+    """Lay out an exercise in a folder of the workspace. Files that are there already are the reader's, and stay.
+
+    Args:
+        lab: the open lab.
+        given: the text of each file, by its path in the folder.
+        folder: `your_turn`; for a second exercise of the same lesson `your_turn_2`.
+
+    Raises:
+        ValueError: a folder of another name would not be kept for the reader.
+    """
+    return Exercise(workspace.lay_out(lab.workspace / folder, given), dict(given))

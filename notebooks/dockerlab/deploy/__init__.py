@@ -1,0 +1,1 @@
+"""More than one container: Compose, a TLS termination proxy, Swarm, rolling updates."""

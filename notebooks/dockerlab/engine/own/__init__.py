@@ -1,0 +1,1 @@
+"""The embedded engine: Docker's own packages, fetched and started by the laboratory. Linux only."""

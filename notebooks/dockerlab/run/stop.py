@@ -1,0 +1,353 @@
+"""Stop a container, and tell from the engine's own events what happened when."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from docker.errors import DockerException
+
+from ..errors import LabError
+from ..lab.lab import Lab
+from ..records import Build, Event, Request, Stop
+from . import traffic
+from .container import Service, asking, serve
+
+STARTUP = "lifespan: startup"
+SHUTDOWN = "lifespan: shutdown"
+"""What the sample application prints when its lifespan begins and ends."""
+
+SIGNALS = {
+    1: "SIGHUP",
+    2: "SIGINT",
+    3: "SIGQUIT",
+    9: "SIGKILL",
+    10: "SIGUSR1",
+    12: "SIGUSR2",
+    15: "SIGTERM",
+    28: "SIGWINCH",
+}
+"""Linux's numbers, which are the engine's: those of the machine that the lesson runs on may be others (signal(7))."""
+
+SETTLE_SECONDS = 0.2
+"""How long requests are given to arrive where the server's other processes, if any, read them."""
+
+STARTUP_SECONDS = 120
+"""How long each of several applications may take that start at the same time on a small machine."""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One of several ways to start a container, which are then stopped side by side.
+
+    Attributes:
+        image: the image's tag, or the build that made it.
+        command: instead of the image's CMD.
+        entrypoint: instead of the image's ENTRYPOINT.
+        init: whether a small init process is process 1, as with `docker run --init`.
+        environment: environment variables for the container.
+        port: the port that it listens on; None for a program that serves no HTTP.
+        ready: a text to wait for in the log, where there is no HTTP to wait for.
+        in_flight: what is being asked for while it is stopped: ``("/slow?seconds=5",)``.
+        grace: seconds of grace, where they differ from those of the others.
+    """
+
+    image: str | Build
+    command: str | Sequence[str] | None = None
+    entrypoint: str | Sequence[str] | None = None
+    init: bool = False
+    environment: Mapping[str, str] = field(default_factory=dict)
+    port: int | None = 80
+    ready: str = ""
+    in_flight: Sequence[str] = ()
+    grace: int | None = None
+
+
+def stop(
+    service: Service,
+    *,
+    grace: int = 10,
+    in_flight: Sequence[str] = (),
+    name: str | None = None,
+    startup_marker: str = STARTUP,
+    shutdown_marker: str = SHUTDOWN,
+    by: Callable[[], object] | None = None,
+) -> Stop:
+    """Stop a container as `docker stop` does, and observe it.
+
+    The container stays, stopped, until the service is closed.
+
+    Args:
+        service: the running container.
+        grace: how many seconds the engine waits before it sends SIGKILL.
+        in_flight: paths that are asked for first; the stop begins when the server works on all of them.
+        name: the short name for the record; else the service's.
+        startup_marker: what the application prints to its log when its lifespan begins, in each worker.
+        shutdown_marker: what it prints when its lifespan has ended, in each worker.
+        by: what stops it, where that is not `docker stop`; it returns when the container has ended, and `grace` tells
+            how long it lets the engine wait.
+
+    Raises:
+        AppCrashed: the main process ended before the stop.
+        EngineUnreachable: the engine no longer answers.
+        LabError: a request was not in flight when the stop began: it had been answered, or lost.
+    """
+    if in_flight and not service.url:
+        raise LabError(f"{service.name!r} serves no HTTP, so nothing can be in flight.", "Leave `in_flight` out.")
+    if not isinstance(grace, int) or grace < 0:  # a negative one would let the engine wait without end
+        raise LabError(f"{grace!r} is not a grace period.", "It is a whole number of seconds, 0 or more.")
+    service.must_run("before it was stopped")
+    pid1 = service.pid1
+    with asking(service.lab, service.name):
+        listener = _Listener(service, longest=grace + 180)
+        running = _in_flight(service, in_flight, timeout_seconds=grace + 30) if in_flight else None
+        sent = time.perf_counter()
+        if by:
+            by()
+        else:
+            service.container.stop(timeout=grace)
+        signals, die = listener.heard_all()
+        if not signals and service.lab.engine.kind == "podman":
+            signals = _assumed(sent, listener.nanoseconds(sent), die, grace)
+        if not signals:  # there was nobody to send one to
+            service.must_run("before it was stopped")
+        if running:
+            running.join()
+        service.container.reload()
+        exit_code = service.container.attrs["State"]["ExitCode"]
+        log = service.container.logs(timestamps=True).decode(errors="replace").splitlines()
+
+    killed = exit_code == 137 and any(signal.name == "SIGKILL" for signal in signals)
+    began = signals[0].nanoseconds
+    events = [
+        Event((signal.nanoseconds - began) / 1e9, signal.name)
+        for signal in signals
+        # On a busy machine the grace period may end between a process's own end and the engine's notice of it: the
+        # signal is sent all the same, and reaches nobody.
+        if killed or signal.name != "SIGKILL"
+    ]
+    startups = [line for line in log if startup_marker in line]
+    shutdowns = [line for line in log if shutdown_marker in line]
+    shutdown_ran = len(shutdowns) == len(startups) if startups else None
+    if shutdown_ran:
+        events.append(Event(_seconds(shutdowns[-1].split()[0]) - began / 1e9, "shutdown"))
+    events.append(Event((die - began) / 1e9, "exit"))
+    return Stop(
+        name=name or service.name,
+        pid1=pid1,
+        seconds=(die - began) / 1e9,
+        exit_code=exit_code,
+        killed=killed,
+        shutdown_ran=shutdown_ran,
+        grace_seconds=grace,
+        events=tuple(sorted(events, key=lambda event: event.seconds)),
+        requests=_counted_from(signals[0].heard, sent, service.name, running) if running else (),
+    )
+
+
+def stop_side_by_side(
+    lab: Lab,
+    variants: Mapping[str, Variant],
+    *,
+    grace: int = 10,
+    startup_marker: str = STARTUP,
+    shutdown_marker: str = SHUTDOWN,
+) -> tuple[Stop, ...]:
+    """Start a container for each variant, then stop all of them at the same time.
+
+    Args:
+        lab: the open lab.
+        variants: what to start, by the short name that errors and records tell.
+        grace: how many seconds the engine waits before it sends SIGKILL.
+        startup_marker: what the applications print to their log when their lifespan begins, in each worker.
+        shutdown_marker: what they print when their lifespan has ended, in each worker.
+
+    Returns:
+        The stops, in the order of the variants. Their containers are removed.
+
+    Raises:
+        LabError: what `serve` or `stop` raises for one variant, which the message names; the others are removed, too.
+    """
+    with asking(lab, "the engine"):
+        processors = lab.client.info()["NCPU"]
+    services: dict[str, Service] = {}
+
+    def begin(name: str) -> None:
+        variant = variants[name]
+        services[name] = serve(
+            lab,
+            variant.image,
+            name=name,
+            port=variant.port,
+            command=variant.command,
+            entrypoint=variant.entrypoint,
+            init=variant.init,
+            environment=variant.environment,
+            ready=variant.ready,
+            timeout=STARTUP_SECONDS,
+        )
+        services[name].pid1  # noqa: B018 - asked for now, so that nothing but the stop is left to do
+
+    def end(name: str) -> Stop:
+        variant = variants[name]
+        return stop(
+            services[name],
+            grace=grace if variant.grace is None else variant.grace,
+            in_flight=variant.in_flight,
+            startup_marker=startup_marker,
+            shutdown_marker=shutdown_marker,
+        )
+
+    try:
+        # Start-up is work for the processors; waiting for a stop is not. More starts at once than twice the processors
+        # take longer in all (eleven on two processors: 4.5 s in fours to sixes, 6.4 s all at once).
+        with ThreadPoolExecutor(2 * processors) as pool:
+            list(pool.map(begin, variants))
+        with ThreadPoolExecutor(max(len(variants), 1)) as pool:
+            return tuple(pool.map(end, variants))
+    finally:
+        with ThreadPoolExecutor(max(len(variants), 1)) as pool:
+            list(pool.map(Service.close, services.values()))
+
+
+# --- what the engine tells -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Signal:
+    """A signal that the engine sent to the main process.
+
+    Attributes:
+        name: ``SIGTERM``.
+        nanoseconds: when, on the engine's clock.
+        heard: when we heard of it, on the clock of `time.perf_counter`.
+    """
+
+    name: str
+    nanoseconds: int
+    heard: float
+
+
+class _Listener:
+    """Listens to what the engine tells of one container, until that has ended.
+
+    Args:
+        service: the running container.
+        longest: after how many seconds the engine stops telling, whatever happens.
+    """
+
+    def __init__(self, service: Service, longest: float) -> None:
+        api = service.lab.client.api
+        # The engine answers before it begins to listen itself; told since when, it makes up for what it missed.
+        now = _seconds(api.info()["SystemTime"])
+        self._clock = now - time.perf_counter()
+        self._events = api.events(
+            since=f"{now:.6f}",
+            until=f"{now + longest:.0f}",
+            filters={"type": "container", "container": service.container.id},  # Podman knows `die` by another name
+            decode=True,
+        )
+        self._name = service.name
+        self._signals: list[_Signal] = []
+        self._die: int | None = None
+        self._thread = threading.Thread(target=self._listen, name="events", daemon=True)
+        self._thread.start()
+
+    def heard_all(self, patience: float = 30) -> tuple[list[_Signal], int]:
+        """The signals, and the engine's time at which the container ended; to be called when it has.
+
+        Raises:
+            LabError: the engine did not tell of the end.
+        """
+        self._thread.join(patience)
+        if self._die is None:
+            seen = f"The engine did not tell of the end of {self._name!r}."
+            raise LabError(seen, "See whether it runs (`dockerlab doctor`), and run this cell again.")
+        return self._signals, self._die
+
+    def nanoseconds(self, moment: float) -> int:
+        """A moment on the clock of `time.perf_counter`, on the engine's."""
+        return round((moment + self._clock) * 1e9)
+
+    def _listen(self) -> None:
+        # Where the engine goes away, the SDK ends this loop; the one who asked for the stop hears why.
+        for event in self._events:
+            match event["Action"]:
+                case "kill":
+                    number = event["Actor"]["Attributes"]["signal"]
+                    name = SIGNALS.get(int(number), f"signal {number}")
+                    self._signals.append(_Signal(name, event["timeNano"], time.perf_counter()))
+                case "die":
+                    self._die = event["timeNano"]
+                    with contextlib.suppress(
+                        OSError, DockerException
+                    ):  # over SSH it cannot be closed: it ends by itself
+                        self._events.close()
+                    return
+
+
+def _assumed(sent: float, nanoseconds: int, die: int, grace: int) -> list[_Signal]:
+    """The signals where the engine tells only of the end, as Podman does (seen with 4.3.1)."""
+    signals = [_Signal("stop signal", nanoseconds, sent)]
+    if die - nanoseconds >= grace * 10**9:
+        signals.append(_Signal("SIGKILL", nanoseconds + grace * 10**9, sent + grace))
+    return signals
+
+
+def _seconds(text: str) -> float:
+    """A point in time as the engine writes it (RFC 3339), in seconds since the epoch."""
+    return datetime.fromisoformat(text).timestamp()
+
+
+# --- requests in flight ----------------------------------------------------------------------------------------------
+
+
+def _in_flight(service: Service, paths: Sequence[str], timeout_seconds: float) -> traffic.Running:
+    """Send the requests, and return when the server works on them."""
+    running = traffic.start(service.url, paths, timeout_seconds=timeout_seconds)
+    flights = running.flights
+    _wait_until(lambda: all(flight.sent or flight.request for flight in flights), timeout_seconds)
+    # The server reads requests in the order in which they come: when it answers one more, it has read those before. If
+    # it is too busy for that, it works. To look at its sockets from inside would be proof, and takes over a second on
+    # a busy machine, and a short request would be over.
+    traffic.send(service.url, [service.path], timeout_seconds=1)
+    # Several processes may share the port, and a stream has its first event still to send.
+    _wait_until(lambda: all(flight.answering or flight.request for flight in flights), SETTLE_SECONDS)
+    return running
+
+
+def _wait_until(condition: Callable[[], bool], seconds: float) -> None:
+    """Wait until something is so, or the time is over."""
+    deadline = time.monotonic() + seconds
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.01)
+
+
+def _counted_from(signal: float, asked: float, name: str, running: traffic.Running) -> tuple[Request, ...]:
+    """The requests, their time counted from the stop signal.
+
+    Args:
+        signal: when we heard of the signal. The end of a connection may have been heard before, of the same signal.
+        asked: when we asked for the stop: what was cut after that was cut by it.
+        name: the service's.
+        running: the requests.
+
+    Raises:
+        LabError: the fate of one was known before that.
+    """
+    requests = []
+    for request in running.traffic.requests:
+        moved = replace(request, started_seconds=request.started_seconds + running.began - signal)
+        ended = moved.started_seconds + moved.seconds
+        if ended < 0 and not (request.fate == "cut" and signal + ended >= asked):
+            raise LabError(
+                f"{request.path} was {request.fate} before the stop signal was sent to {name!r}: it was not in flight.",
+                "Ask for something that takes longer.",
+            )
+        requests.append(moved)
+    return tuple(requests)

@@ -1,0 +1,136 @@
+"""The rooms of the laboratory, in the order in which they stand on one another: a room knows those before it only.
+
+`python tests/rooms.py` prints the picture that CONTRIBUTING.md shows.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+PLACES = (ROOT / "notebooks" / "dockerlab", ROOT / "workshop" / "dockerlab_kit")
+
+ROOMS = [
+    ("errors", "what can go wrong"),
+    ("records", "what was observed, in units"),
+    ("wait", "one way to wait"),
+    ("labels", "what is ours on an engine"),
+    ("folders", "what is ours on the disk"),
+    ("engine", "find an engine, or bring one"),
+    ("lab", "what one lesson holds open"),
+    ("build", "an image from a Dockerfile"),
+    ("run", "one container"),
+    ("deploy", "Compose, proxy, Swarm"),
+    ("image", "what an image holds"),
+    ("claims", "the exercises"),
+    ("figures", "pictures and tables of records"),
+    ("audit", "a project of your own"),
+    ("dockerlab_kit", "the offline kit: made, served"),
+    ("cli", "the command `dockerlab`"),
+]
+"""Each room's name, and what it is for."""
+
+APART = [("deploy", "image"), ("figures", "lab"), ("figures", "engine"), ("claims", "run")]
+"""Rooms that know nothing of each other, though one stands after the other."""
+
+RUNS_ELSEWHERE = "dockerlab.audit.probe.sitecustomize"
+"""It runs in the container that is audited: it imports nothing of ours, and nothing imports it."""
+
+
+def modules() -> dict[str, Path]:
+    """Each module of the laboratory, by its dotted name; a package by its own."""
+    found = {}
+    for place in PLACES:
+        for path in sorted(place.rglob("*.py")):
+            name = ".".join(path.relative_to(place.parent).with_suffix("").parts).removesuffix(".__init__")
+            found[name] = path
+    return found
+
+
+def imports(name: str, path: Path, known: dict[str, Path]) -> Iterator[tuple[str, int]]:
+    """The modules of ours that a module imports, wherever in it and whatever for, with the line."""
+    package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, node.lineno) for alias in node.names if alias.name in known)
+        elif isinstance(node, ast.ImportFrom):
+            parts = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+            base = ".".join([*parts, *([node.module] if node.module else [])])
+            for alias in node.names:
+                target = f"{base}.{alias.name}" if f"{base}.{alias.name}" in known else base
+                if target in known and target != name:
+                    yield target, node.lineno
+
+
+def room_of(module: str) -> str:
+    """The room that a module is in; the name of the whole where it is the front door, `dockerlab` itself."""
+    first, _, rest = module.partition(".")
+    return rest.partition(".")[0] or first if first == "dockerlab" else first
+
+
+def arrows(known: dict[str, Path] | None = None) -> list[tuple[str, str, int]]:
+    """All imports of ours: the module that imports, the one that is imported, and the line."""
+    known = modules() if known is None else known
+    return [(name, target, line) for name, path in known.items() for target, line in imports(name, path, known)]
+
+
+def upward(found: list[tuple[str, str, int]]) -> list[str]:
+    """One sentence for each import that leads up, or into a room that is apart."""
+    order = [room for room, _ in ROOMS]
+    told = []
+    for name, target, line in found:
+        here, there = room_of(name), room_of(target)
+        if here == "dockerlab" or here == there:  # the front door opens every room
+            continue
+        if here not in order:
+            told.append(f"{name} is in no room: add `{here}` to ROOMS in tests/rooms.py.")
+        elif there == "dockerlab" or order.index(there) > order.index(here):
+            told.append(f"{name}, line {line}, imports {target}: `{here}` stands below `{there}`.")
+        elif (here, there) in APART or (there, here) in APART:
+            told.append(f"{name}, line {line}, imports {target}: `{here}` and `{there}` stand apart.")
+    return told
+
+
+def circles(found: list[tuple[str, str, int]]) -> list[str]:
+    """Modules that import each other, in whatever round."""
+    known: dict[str, set[str]] = {}
+    for name, target, _ in found:
+        known.setdefault(name, set()).add(target)
+    told, done = [], set()
+
+    def walk(name: str, way: tuple[str, ...]) -> None:
+        if name in way:
+            told.append(" → ".join((*way[way.index(name) :], name)))
+        elif name not in done:
+            for target in sorted(known.get(name, ())):
+                walk(target, (*way, name))
+            done.add(name)
+
+    for name in sorted(known):
+        walk(name, ())
+    return told
+
+
+def picture() -> str:
+    """The rooms and their arrows, in Mermaid. An arrow that others imply is left out."""
+    direct: dict[str, set[str]] = {room: set() for room, _ in ROOMS}
+    for name, target, _ in arrows():
+        here, there = room_of(name), room_of(target)
+        if here != there and here in direct and there in direct:
+            direct[here].add(there)
+
+    def below(room: str) -> set[str]:
+        return direct[room] | {deep for one in direct[room] for deep in below(one)}
+
+    lines = ["```mermaid", "flowchart TD"]
+    lines += [f'    {room}["<b>{room}</b><br>{what}"]' for room, what in reversed(ROOMS)]
+    for room, _ in reversed(ROOMS):
+        implied = {deep for one in direct[room] for deep in below(one)}
+        lines += [f"    {room} --> {target}" for target in sorted(direct[room] - implied)]
+    return "\n".join([*lines, "```"])
+
+
+if __name__ == "__main__":
+    print(picture())

@@ -1,0 +1,38 @@
+"""No room of the laboratory reaches up, no modules go in circles, and CONTRIBUTING.md shows the rooms as they are."""
+
+import pytest
+import rooms
+
+
+def test_no_room_knows_one_above_it():
+    assert rooms.upward(rooms.arrows()) == []
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    assert rooms.circles(rooms.arrows()) == []
+
+
+@pytest.mark.parametrize(
+    ("where", "line", "told"),
+    [
+        ("engine/discovery.py", "from ..lab import sweep", "`engine` stands below `lab`"),
+        ("lab/lab.py", "def f():\n    from ..build import lint", "`lab` stands below `build`"),  # a lazy one, too
+        ("audit/checks.py", "import dockerlab.cli", "`audit` stands below `cli`"),
+        ("image/contents.py", "from ..deploy import proxy", "`image` and `deploy` stand apart"),
+        ("build/lint.py", "from .. import open_lab", "`build` stands below `dockerlab`"),
+        ("attic.py", "from . import errors", "add `attic` to ROOMS"),
+    ],
+)
+def test_an_arrow_that_leads_up_is_told(where, line, told, tmp_path):
+    known = rooms.modules()
+    name = f"dockerlab.{where.removesuffix('.py').replace('/', '.')}"
+    known[name] = tmp_path / "planted.py"
+    known[name].write_text(f"{line}\n")
+    assert [problem for problem in rooms.upward(rooms.arrows(known)) if told in problem]
+
+
+def test_a_circle_is_told(tmp_path):
+    known = {f"dockerlab.{name}": tmp_path / f"{name}.py" for name in ("errors", "wait")}
+    known["dockerlab.errors"].write_text("from . import wait\n")
+    known["dockerlab.wait"].write_text("def f():\n    from .errors import LabError\n")
+    assert rooms.circles(rooms.arrows(known)) == ["dockerlab.errors → dockerlab.wait → dockerlab.errors"]
