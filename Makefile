@@ -80,7 +80,7 @@ rerun-failed: setup lint ## for CI: run once more, alone, the few that were red;
 	$(BIN)/python tests/rerun_failed.py
 
 lint: .venv/ready
-	$(BIN)/ruff check && $(BIN)/ruff format --check
+	$(BIN)/ruff check && $(BIN)/ruff format --check && $(BIN)/mypy
 
 clean:                ## leave nothing behind, but for your answers to exercises
 	[ ! -x $(BIN)/dockerlab ] || $(BIN)/dockerlab clean --everything

@@ -6,8 +6,14 @@
 from __future__ import annotations
 
 import ast
+import sys
+import tomllib
 from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[1]
 PLACES = (ROOT / "notebooks" / "dockerlab", ROOT / "workshop" / "dockerlab_kit")
@@ -110,6 +116,24 @@ def circles(found: list[tuple[str, str, int]]) -> list[str]:
 
     for name in sorted(known):
         walk(name, ())
+    return told
+
+
+def undeclared(known: dict[str, Path] | None = None) -> list[str]:
+    """The packages that the laboratory imports and that pyproject.toml does not name."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    declared = {canonicalize_name(Requirement(line).name) for line in project["dependencies"]}
+    sources = metadata.packages_distributions()
+    told = []
+    for name, path in (modules() if known is None else known).items():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            named = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            named += [node.module or ""] if isinstance(node, ast.ImportFrom) and not node.level else []
+            for top in (
+                {one.partition(".")[0] for one in named} - sys.stdlib_module_names - {"dockerlab", "dockerlab_kit"}
+            ):
+                if not declared & {canonicalize_name(one) for one in sources.get(top, [])}:
+                    told.append(f"{name} imports {top}")
     return told
 
 

@@ -36,3 +36,9 @@ def test_a_circle_is_told(tmp_path):
     known["dockerlab.errors"].write_text("from . import wait\n")
     known["dockerlab.wait"].write_text("def f():\n    from .errors import LabError\n")
     assert rooms.circles(rooms.arrows(known)) == ["dockerlab.errors → dockerlab.wait → dockerlab.errors"]
+
+
+def test_what_is_imported_is_declared(tmp_path):
+    assert rooms.undeclared() == []
+    (tmp_path / "planted.py").write_text("def f():\n    import os, pygments.lexers\n")
+    assert rooms.undeclared({"dockerlab.planted": tmp_path / "planted.py"}) == ["dockerlab.planted imports pygments"]
