@@ -11,6 +11,8 @@ import httpx
 import pytest
 from dockerlab import labels
 from dockerlab.deploy import swarm
+from dockerlab.deploy.networks import published
+from dockerlab.deploy.nodes import API_PORT, SWITCH, require_privileged
 from dockerlab.errors import LabError, PortTaken, SwarmFailed, SwarmNotAllowed
 from dockerlab.lab import sweep
 
@@ -21,7 +23,7 @@ SERVER = ["python3", "-m", "http.server", "80"]
 def allowed(lab):
     """Skip on a user's own engine, unless they have allowed it."""
     try:
-        swarm.require_privileged(lab)
+        require_privileged(lab)
     except SwarmNotAllowed as refused:
         pytest.skip(str(refused))
 
@@ -41,7 +43,7 @@ def test_one_node_a_swarm_of_its_own_and_nothing_left(lab):
 
         # Whoever shows no certificate of this lab's authority is not heard.
         with pytest.raises(httpx.HTTPError):
-            httpx.get(f"https://127.0.0.1:{node._published(swarm.API_PORT)}/version", verify=False, trust_env=False)
+            httpx.get(f"https://127.0.0.1:{published(node.container, API_PORT)}/version", verify=False, trust_env=False)
 
         with pytest.raises(SwarmFailed, match="no service 'web'"):
             swarm.tasks(node, "web")
@@ -72,7 +74,7 @@ def test_one_node_a_swarm_of_its_own_and_nothing_left(lab):
 
 
 def test_it_is_not_allowed_and_nothing_is_made(lab, monkeypatch):
-    monkeypatch.delenv(swarm.SWITCH, raising=False)
+    monkeypatch.delenv(SWITCH, raising=False)
     monkeypatch.setattr(lab, "engine", replace(lab.engine, source="default socket"))
     with pytest.raises(SwarmNotAllowed):
         swarm.start_nodes(lab)
@@ -114,7 +116,7 @@ create = ["service", "create", "--detach", "--no-resolve-image", "--name", "web"
 node.run(*create, "--update-delay", "60s", lab.base_image, *{SERVER!r})
 swarm.wait_for_replicas(node, "web", 3)
 node.run("service", "update", "--detach", "--force", "web")
-swarm.wait_until(lambda: swarm._update(node, "web").get("State") == "updating", "it updates")
+swarm.wait_until(lambda: "updating" in str(swarm._inspect(node, "web").get("UpdateStatus")), "it updates")
 print(lab.id, flush=True)
 time.sleep(600)
 """

@@ -1,4 +1,4 @@
-"""Put applications behind a TLS termination proxy, and tell what they make of the requests that it hands on.
+"""Put applications behind a TLS termination proxy, and record what they make of the requests that it hands on.
 
 The proxy is a real Nginx with a real certificate, of an authority that lives as long as the experiment. Clients trust
 that authority and no other. There are two networks: `web`, by which the outside reaches the proxy, and `apps`, which
@@ -8,29 +8,29 @@ has no way out and joins the proxy and the applications. Only the proxy publishe
 from __future__ import annotations
 
 import contextlib
-import io
 import re
-import socket
-import ssl
-import tarfile
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 import httpx
 import trustme
-from docker.errors import APIError, NotFound
+from docker.errors import NotFound
 from docker.models.containers import Container
 from docker.models.networks import Network
 
-from ..engine import engine_errors
-from ..errors import CertificateRefused, LabError
+from ..errors import LabError
 from ..lab.lab import Lab
 from ..records import Build, Seen
 from ..run.container import Service, _start, asking, creating, looking, serve
+from ..run.container_files import archive, copy_into, read
 from ..run.stop import STARTUP_SECONDS, Variant
+from ..wait import tries, until
+from .networks import address, network, published, subnet  # noqa: F401 - lesson 06 has all of a proxy from here
+from .tls_client import answers_tls, client_to, trust
 
 CERTIFICATES = PurePosixPath("/etc/nginx/certs")
 SITES = PurePosixPath("/etc/nginx/conf.d")
@@ -39,95 +39,12 @@ FORGED = "203.0.113.7"
 """An address that a client claims to have: one of those that RFC 5737 keeps for documentation."""
 
 _HEADERS = ("host", "x-forwarded-proto", "x-forwarded-for", "x-forwarded-host", "x-forwarded-prefix")
-_ADDRESSES = "x-forwarded-for"
+_LOG_SECONDS = 5
+"""What a container prints is in its log a moment later; how long a line is waited for."""
 _RELOAD_SECONDS = 10
 
 
-# --- networks and files ----------------------------------------------------------------------------------------------
-
-
-def network(lab: Lab, name: str, *, internal: bool = False) -> Network:
-    """Make a network. The engine picks its addresses, so that no two learners' networks overlap.
-
-    Args:
-        lab: what the network belongs to.
-        name: its short name.
-        internal: whether it is without a way out.
-
-    Raises:
-        LabError: a network of that name is there already, or the engine has no addresses left.
-    """
-    try:
-        with asking(lab, name):
-            made = lab.client.networks.create(
-                lab.name(name), driver="bridge", check_duplicate=True, internal=internal, labels=lab.labels
-            )
-            made.reload()  # now its subnet is known
-            return made
-    except APIError as error:
-        words = str(error.explanation or error).strip()
-        if "already exists" in words:
-            raise LabError(
-                f"The engine has a network with the name {lab.name(name)} already.",
-                "Choose another name, or remove that network first: `docker network rm`.",
-            ) from error
-        if "address pool" in words:
-            raise LabError(
-                f"The engine has no addresses left for another network ({words}).",
-                "Look at `docker network ls`; `dockerlab clean` removes those that the laboratory made.",
-            ) from error
-        raise LabError(f"The engine would not make the network {name!r}: {words}.", "Look at what it says.") from error
-
-
-def subnet(made: Network) -> str:
-    """The addresses of a network, as a CIDR: ``172.19.0.0/16``."""
-    return next(item["Subnet"] for item in made.attrs["IPAM"]["Config"] if ":" not in item["Subnet"])
-
-
-def address(container: Container, made: Network) -> str:
-    """The address that a container has on one of its networks, or "" where it has none there."""
-    container.reload()
-    return container.attrs["NetworkSettings"]["Networks"].get(made.name, {}).get("IPAddress", "")
-
-
-def copy_into(container: Container, files: Mapping[str | PurePosixPath, bytes | str | Path]) -> None:
-    """Copy files into a container, running or not, as `docker cp` does.
-
-    Args:
-        container: the container.
-        files: what to copy, a file or its content, by the path that it gets in there.
-
-    Raises:
-        LabError: a file cannot be read. Nothing has been copied then.
-    """
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as tar:
-        for path, source in files.items():
-            content = source if isinstance(source, bytes) else _read(source)
-            member = tarfile.TarInfo(str(path).lstrip("/"))
-            member.size = len(content)
-            tar.addfile(member, io.BytesIO(content))
-    container.put_archive("/", buffer.getvalue())
-
-
-def _archive(container: Container, path: PurePosixPath) -> bytes | None:
-    """A file of a container as a tar archive, or None where there is none."""
-    try:
-        return b"".join(container.get_archive(str(path))[0])
-    except NotFound:
-        return None
-
-
-def _read(file: str | Path) -> bytes:
-    try:
-        return Path(file).read_bytes()
-    except OSError as error:
-        raise engine_errors.of_a_file(error) from error
-
-
-# --- the proxy -------------------------------------------------------------------------------------------------------
-
-
+@dataclass(frozen=True, repr=False, eq=False)
 class Proxy:
     """A running TLS termination proxy, and what belongs to it.
 
@@ -139,12 +56,11 @@ class Proxy:
         apps: the network on which it reaches the applications.
     """
 
-    def __init__(self, lab: Lab, container: Container, authority: trustme.CA, web: Network, apps: Network) -> None:
-        self.lab = lab
-        self.container = container
-        self.authority = authority
-        self.web = web
-        self.apps = apps
+    lab: Lab
+    container: Container
+    authority: trustme.CA
+    web: Network
+    apps: Network
 
     def __enter__(self) -> Proxy:
         return self
@@ -164,14 +80,10 @@ class Proxy:
 
     def _published(self) -> int | None:
         with looking(self.lab, "the proxy"):
-            self.container.reload()
-        bindings = self.container.attrs["NetworkSettings"]["Ports"].get("443/tcp")
-        return int(bindings[0]["HostPort"]) if bindings else None
+            return published(self.container, 443)
 
     def client(self, authority: trustme.CA | None = None) -> httpx.Client:
-        """A client that connects to this proxy whatever host is asked for, as `curl --connect-to` does.
-
-        It verifies the certificate for the host that was asked for.
+        """A client that connects to this proxy for every host, and verifies the certificate for the host in the URL.
 
         Args:
             authority: the only authority that it trusts; that of the proxy if None.
@@ -186,14 +98,11 @@ class Proxy:
     def last_error(self) -> str:
         """The last error in its log, in Nginx's own words: ``connect() failed (111: …)``; "" where none comes.
 
-        What a container writes is in its log a moment later: the first is waited for, up to 5 seconds.
+        The first is waited for, up to 5 seconds.
         """
-        deadline = time.monotonic() + 5
-        while not (found := re.findall(r"\[error\] [\d#]+: \*\d+ (.+?)(?: while .*)?, client: ", self.log())):
-            if time.monotonic() > deadline:
-                return ""
-            time.sleep(0.05)
-        return found[-1]
+        pattern = r"\[error\] [\d#]+: \*\d+ (.+?)(?: while .*)?, client: "
+        found: list[str] = until(lambda: re.findall(pattern, self.log()), _LOG_SECONDS)
+        return found[-1] if found else ""
 
     def wait(self, timeout: float = 60) -> None:
         """Wait until it accepts connections.
@@ -201,21 +110,13 @@ class Proxy:
         Raises:
             LabError: it ended, or did not accept any in time.
         """
-        deadline = time.monotonic() + timeout
-        while True:
+        for _ in tries(timeout):
             port = self._published()
             if self.container.status == "exited":
                 raise _not_accepted(self.log())
-            if port:
-                try:
-                    with socket.create_connection(("127.0.0.1", port), timeout=2) as plain:
-                        _talk_tls(plain)
-                    return
-                except OSError:
-                    pass  # the engine's own proxy accepts connections before Nginx does
-            if time.monotonic() > deadline:
-                raise LabError("The proxy accepts no TLS connection.", "Its log says why.", log=self.log())
-            time.sleep(0.05)
+            if port and answers_tls(port):  # the engine's own proxy accepts connections before Nginx does
+                return
+        raise LabError("The proxy accepts no TLS connection.", "Its log says why.", log=self.log())
 
     def client_address(self, mark: str) -> str:
         """The address of the client that sent `mark` as its User-Agent, as the proxy saw and logged it.
@@ -223,15 +124,13 @@ class Proxy:
         Raises:
             LabError: there is no such line in its log.
         """
-        deadline = time.monotonic() + 5
-        while not (found := re.search(rf'^(\S+) .*"{re.escape(mark)}"$', self.log(), re.MULTILINE)):
-            if time.monotonic() > deadline:
-                raise LabError(
-                    "The proxy has not logged the request, so nobody knows from which address it came.",
-                    "Leave its access log on standard output, in Nginx's usual format.",
-                )
-            time.sleep(0.02)
-        return found[1]
+        line = re.compile(rf'^(\S+) .*"{re.escape(mark)}"$', re.MULTILINE)
+        if found := until(lambda: line.search(self.log()), _LOG_SECONDS, 0.02):
+            return found[1]
+        raise LabError(
+            "The proxy has not logged the request, so nobody knows from which address it came.",
+            "Leave its access log on standard output, in Nginx's usual format.",
+        )
 
     @cached_property
     def addresses(self) -> set[str]:
@@ -240,41 +139,37 @@ class Proxy:
             return {address(self.container, made) for made in (self.web, self.apps)}
 
     def add(self, *sites: str | Path) -> None:
-        """Copy sites into the running proxy, and let it read its configuration anew, as `nginx -s reload` does.
+        """Copy sites into the running proxy, and have it read its configuration again, as `nginx -s reload` does.
 
         Args:
-            sites: configuration files. One that has the name of one that is there takes its place.
+            sites: configuration files. One with the name of a present site replaces it.
 
         Raises:
             LabError: Nginx does not accept one of them. All files are again what they were, and the proxy runs on as
                 before.
         """
-        sites = tuple(map(Path, sites))
-        files = {SITES / site.name: site for site in sites}
+        files = {SITES / Path(site).name: site for site in sites}
         with looking(self.lab, "the proxy"), contextlib.ExitStack() as undo:
-            before = {path: _archive(self.container, path) for path in files}
-            undo.callback(self._put_back, before)
+            undo.callback(self._put_back, {path: archive(self.container, path) for path in files})
             copy_into(self.container, files)
             code, output = self.container.exec_run(["nginx", "-t", "-q"])
             if code:
-                raise _not_accepted(output.decode(errors="replace"))
+                # The stub knows only a stream where nobody asked for one, too.
+                raise _not_accepted(output.decode(errors="replace"))  # type: ignore[union-attr]
             workers = self._workers()
             self.container.exec_run(["nginx", "-s", "reload"])
-            deadline = time.monotonic() + _RELOAD_SECONDS
             # New connections are taken by the old processes, too, until they have been told to end.
-            while self._workers() & workers:
-                if time.monotonic() > deadline:
-                    raise LabError("Nginx did not read its configuration anew.", "Its log says why.", log=self.log())
-                time.sleep(0.05)
+            if not until(lambda: not self._workers() & workers, _RELOAD_SECONDS):
+                raise LabError("Nginx did not read its configuration anew.", "Its log says why.", log=self.log())
             undo.pop_all()
         self.wait()
 
     def _put_back(self, before: Mapping[PurePosixPath, bytes | None]) -> None:
-        """Have the sites as they were: the archive of each, or None where there was none."""
-        if new := [str(path) for path, archive in before.items() if archive is None]:
+        """Restore the sites: the archive of each, or None where there was none."""
+        if new := [str(path) for path, content in before.items() if content is None]:
             self.container.exec_run(["rm", "-f", *new])
-        for archive in filter(None, before.values()):
-            self.container.put_archive(str(SITES), archive)
+        for content in filter(None, before.values()):
+            self.container.put_archive(str(SITES), content)
 
     def _workers(self) -> set[str]:
         """The processes that accept connections, by their ids."""
@@ -322,7 +217,7 @@ def tls_proxy(
             configuration, or a network cannot be made.
     """
     # Read before anything is made.
-    files = {SITES / Path(site).name: _read(site) for site in ([sites] if isinstance(sites, str | Path) else sites)}
+    files = {SITES / Path(site).name: read(site) for site in ([sites] if isinstance(sites, str | Path) else sites)}
     hosts = [hosts] if isinstance(hosts, str) else list(hosts)
     authority = authority or trustme.CA()
     try:
@@ -330,19 +225,19 @@ def tls_proxy(
     except ValueError as error:
         seen = f"No certificate can be made for {', '.join(map(repr, hosts)) or 'no host at all'} ({error})."
         raise LabError(seen, 'Give host names, without scheme or port: hosts=["shop.example"].') from error
-    web = network(lab, f"{name}-web")
+    tag = image.image if isinstance(image, Build) else image
     with contextlib.ExitStack() as undo:
+        web = network(lab, f"{name}-web")
         undo.callback(web.remove)
         apps = network(lab, f"{name}-apps", internal=True)
         undo.callback(apps.remove)
-        tag = image.image if isinstance(image, Build) else image
         with creating(lab, name, tag):
             container = lab.client.containers.create(
                 tag,
                 name=lab.name(name),
                 labels=lab.labels,
                 network=web.name,
-                ports={"443/tcp": ("127.0.0.1", None)},
+                ports={"443/tcp": ("127.0.0.1", None)},  # type: ignore[dict-item]  # the stub wants a port here, too
                 mem_limit="128m",
             )
         undo.callback(container.remove, force=True)
@@ -369,77 +264,13 @@ def _not_accepted(words: str) -> LabError:
     """Nginx refuses a configuration with one line that begins with ``[emerg]``."""
     found = re.search(r"\[emerg\] (?:\d+#\d+: )?(.+)", words)
     seen = f"Nginx does not accept its configuration: {found[1].strip() if found else words.strip()}."
+    do = "Mend the line that it names."
     if "host not found in upstream" in seen:
-        return LabError(
-            seen,
+        do = (
             "It looks up a name in `proxy_pass` once, when it starts, and there is no such container yet: start that "
-            "first, or let Nginx look the name up while it runs (`resolver`, and a variable in `proxy_pass`).",
+            "first, or let Nginx look the name up while it runs (`resolver`, and a variable in `proxy_pass`)."
         )
-    return LabError(seen, "Mend the line that it names.")
-
-
-# --- clients that verify ---------------------------------------------------------------------------------------------
-
-
-def trust(authority: trustme.CA) -> ssl.SSLContext:
-    """What a client verifies with that trusts this authority and no other."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # verifies certificate and host name
-    authority.configure_trust(context)
-    return context
-
-
-def client_to(port: int, context: ssl.SSLContext) -> httpx.Client:
-    """A client that connects to a port of this machine whatever host is asked for, and verifies the host's certificate.
-
-    Args:
-        port: where the proxy accepts connections.
-        context: whom the client trusts.
-    """
-    # A proxy that the environment names is not for this.
-    return httpx.Client(transport=_ToProxy(port, context), timeout=30, trust_env=False)
-
-
-class _ToProxy(httpx.HTTPTransport):
-    """Connects to the proxy for each host; what is asked for, and verified, stays the host."""
-
-    def __init__(self, port: int, context: ssl.SSLContext) -> None:
-        # A connection of its own for each request: none is kept to a process that a reload has ended.
-        super().__init__(verify=context, limits=httpx.Limits(max_keepalive_connections=0))
-        self._port = port
-
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        host = request.url.host
-        if request.url.scheme != "https":
-            raise httpx.ConnectError(f"the proxy publishes no port for {request.url.scheme}", request=request)
-        request.extensions = {**request.extensions, "sni_hostname": host}
-        request.url = request.url.copy_with(host="127.0.0.1", port=self._port)
-        try:
-            return super().handle_request(request)
-        except httpx.ConnectError as error:
-            cause: BaseException | None = error
-            while cause is not None:
-                if isinstance(cause, ssl.SSLCertVerificationError):
-                    raise _refused(host, cause.verify_message) from error
-                cause = cause.__cause__ or cause.__context__
-            raise
-
-
-def _refused(host: str, why: str) -> CertificateRefused:
-    do = "Look at it: `openssl s_client -connect HOST:443 -servername HOST`."
-    if "expired" in why:
-        do = "Renew it, let the proxy read it (`nginx -s reload`), and see to it that this happens by itself next time."
-    elif "issuer" in why or "self-signed" in why:
-        do = "The client does not know the authority that issued it: give it that authority's certificate."
-    elif "mismatch" in why:
-        do = "It is for another name: issue one for this name, too."
-    return CertificateRefused(f"The client refused the certificate for {host}: {why.rstrip('.')}.", do)
-
-
-def _talk_tls(plain: socket.socket) -> None:
-    """Say hello, and wait for an answer: whatever certificate comes is the clients' affair."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # trusts nobody
-    with contextlib.suppress(ssl.SSLCertVerificationError):
-        context.wrap_socket(plain, server_hostname="localhost")
+    return LabError(seen, do)
 
 
 # --- applications behind it ------------------------------------------------------------------------------------------
@@ -459,9 +290,8 @@ class Applications(dict[str, Service]):
 
     def close(self) -> None:
         """Remove their containers. Safe to call twice."""
-        if self:
-            with ThreadPoolExecutor(len(self)) as pool:
-                list(pool.map(Service.close, self.values()))
+        with ThreadPoolExecutor(max(len(self), 1)) as pool:
+            list(pool.map(Service.close, self.values()))
 
 
 def serve_behind(
@@ -516,15 +346,16 @@ def ask(
     prefix: str = "",
     headers: Mapping[str, str] | None = None,
 ) -> Seen:
-    """Ask an application through the proxy, and record what it makes of that.
+    """Send requests to an application through the proxy, and record what it makes of them.
 
-    The application is one like that of lesson 06: `/seen` tells what it believes, `/items` redirects to `/items/`.
+    The application is one like that of lesson 06: `/seen` returns what it has received, `/items` redirects to
+    `/items/`.
 
     Args:
         proxy: the running proxy.
-        host: the host that is asked for, with its port where that is not the usual one: ``shop.example:8443``.
+        host: the host in the URL, with its port where that is not the usual one: ``shop.example:8443``.
         name: the short name for the record; the host's first part if None.
-        prefix: what stands before each path: ``/api``.
+        prefix: what each path begins with: ``/api``.
         headers: headers that the client sends, besides the usual ones.
 
     Raises:
@@ -532,41 +363,37 @@ def ask(
         LabError: the proxy answers, and the application does not.
     """
     url = f"https://{host}{prefix}"
+    headers = headers or {}
     mark = f"dockerlab/{time.time_ns()}"
     with proxy.client() as client:
-        answer = client.get(f"{url}/seen", headers={**(headers or {}), "User-Agent": mark})
+        answer = client.get(f"{url}/seen", headers={**headers, "User-Agent": mark})
         if answer.status_code != 200:
             raise _unanswered(f"{url}/seen", answer.status_code, proxy)
         redirect = client.get(f"{url}/items", headers=headers)
         schema = client.get(f"{url}/openapi.json", headers=headers)
-    told = answer.json()
-    client_address = proxy.client_address(mark)
+    seen = answer.json()
+    received = seen["headers"]
+    owners = {
+        FORGED: "forged",
+        **dict.fromkeys(proxy.addresses, "the proxy"),
+        proxy.client_address(mark): "the client",
+    }
 
-    def whose(text: str) -> str:
-        if text == client_address:
-            return "the client"
-        if text in proxy.addresses:
-            return "the proxy"
-        return "forged" if text == FORGED else text
+    def with_owners(header: str, value: str) -> str:
+        """A header's value; instead of each address in X-Forwarded-For, whose it is."""
+        if header != "x-forwarded-for":
+            return value
+        return ", ".join(owners.get(part.strip(), part.strip()) for part in value.split(","))
 
-    def told_by_whose(given: Mapping[str, str]) -> dict[str, str]:
-        """The headers, with the addresses in them told by whose they are."""
-        return {
-            header: ", ".join(whose(part.strip()) for part in value.split(",")) if header == _ADDRESSES else value
-            for header, value in given.items()
-        }
-
-    passed = {header: told["headers"][header] for header in _HEADERS if header in told["headers"]}
-    claimed = {header.lower(): value for header, value in (headers or {}).items()}
     servers = schema.json().get("servers", []) if schema.status_code == 200 else []
     return Seen(
         name=name or host.split(".")[0],
         url=f"{url}/seen",
-        passed=told_by_whose(passed),
-        scheme=told["scheme"],
-        client=whose(told["client"]),
-        claimed=told_by_whose(claimed),
-        url_for=told["url_for"],
+        passed={header: with_owners(header, received[header]) for header in _HEADERS if header in received},
+        scheme=seen["scheme"],
+        client=owners.get(seen["client"], seen["client"]),
+        claimed={header.lower(): with_owners(header.lower(), value) for header, value in headers.items()},
+        url_for=seen["url_for"],
         location=redirect.headers.get("location", ""),
         docs_server=servers[0]["url"] if servers else "",
     )
