@@ -9,20 +9,11 @@ import pytest
 import trustme
 from dockerlab import labels, open_lab
 from dockerlab.build.builder import build
-from dockerlab.deploy.proxy import (
-    FORGED,
-    SITES,
-    Proxy,
-    address,
-    ask,
-    copy_into,
-    network,
-    serve_behind,
-    subnet,
-    tls_proxy,
-)
+from dockerlab.deploy.networks import address, network, subnet
+from dockerlab.deploy.nginx import SITES, Proxy, tls_proxy
+from dockerlab.deploy.proxy import FORGED, ask, serve_behind
 from dockerlab.errors import CertificateRefused, LabError
-from dockerlab.run.container_files import archive
+from dockerlab.run.container_files import archive, copy_into
 from dockerlab.run.stop import Variant
 from lesson_files import SAMPLE_APP, lay_out
 

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 from dataclasses import replace
@@ -13,7 +12,7 @@ from dockerlab import labels
 from dockerlab.deploy import swarm
 from dockerlab.deploy.networks import published
 from dockerlab.deploy.nodes import API_PORT, SWITCH, require_privileged
-from dockerlab.errors import LabError, PortTaken, SwarmFailed, SwarmNotAllowed
+from dockerlab.errors import LabError, SwarmFailed, SwarmNotAllowed
 from dockerlab.lab import sweep
 
 SERVER = ["python3", "-m", "http.server", "80"]
@@ -92,15 +91,6 @@ def test_an_image_without_an_engine_is_no_node_and_its_log_says_why(lab):
         swarm.start_nodes(lab, image=lab.base_image)
     assert "dockerd" in failed.value.log
     assert things(lab) == []
-
-
-def test_the_port_is_taken_and_nothing_is_left(lab):
-    image = swarm.node_image(lab)
-    with socket.create_server(("127.0.0.1", 0)) as holder:
-        port = holder.getsockname()[1]
-        with pytest.raises(PortTaken, match=str(port)):
-            swarm.start_nodes(lab, 2, image=image, host_ports=[None, port])
-    assert things(lab) == ["image"]
 
 
 IN_THE_MIDDLE = f"""

@@ -15,7 +15,8 @@ from contextlib import contextmanager
 import pytest
 import trustme
 from dockerlab.build.builder import build
-from dockerlab.deploy.proxy import FORGED, certificate_files
+from dockerlab.deploy.nginx import certificate_files
+from dockerlab.deploy.proxy import FORGED
 from dockerlab.deploy.tls_client import client_to, trust
 from dockerlab.engine.base import base_image
 from lesson_files import SAMPLE_APP, written

@@ -10,13 +10,7 @@ from pathlib import Path
 def run_command(
     *command: str, environment: Mapping[str, str], folder: Path | None = None, timeout: float
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end, whatever its exit code: its own words say more than CalledProcessError.
-
-    Args:
-        command: the program and its arguments.
-        environment: all its variables.
-        folder: where it runs; here if None.
-        timeout: seconds after which it is ended.
+    """Run a command to its end, at most `timeout` seconds, whatever its exit code.
 
     Raises:
         OSError: there is no such program, or no such folder.
@@ -31,7 +25,7 @@ def run_command(
         text=True,
         errors="replace",
         timeout=timeout,
-        check=False,
+        check=False,  # its own words say more than CalledProcessError
     )
 
 

@@ -34,7 +34,7 @@ from docker.tls import TLSConfig
 
 from ..build.builder import build
 from ..engine import engine_errors
-from ..errors import LabError, PortTaken, SwarmFailed, SwarmNotAllowed
+from ..errors import LabError, SwarmFailed, SwarmNotAllowed
 from ..lab.lab import Lab
 from ..records import Build
 from ..run.container import asking
@@ -282,29 +282,19 @@ def node_image(lab: Lab) -> Build:
     return build(lab, folder, name="node", progress=False)
 
 
-def start_nodes(
-    lab: Lab,
-    count: int = 1,
-    *,
-    image: str | Build | None = None,
-    name: str = "node",
-    host_ports: Sequence[int | None] = (),
-) -> Nodes:
+def start_nodes(lab: Lab, count: int = 1, *, image: str | Build | None = None) -> Nodes:
     """Start engines in containers, side by side, and wait until each answers. They are no swarm yet.
 
-    Each publishes its port 80 on 127.0.0.1, for what will be published on the node.
+    Each publishes its port 80 on 127.0.0.1, for what will be published on the node; the engine picks the port there.
 
     Args:
         lab: the open lab.
         count: how many.
         image: the nodes' image; built if None.
-        name: what their names begin with; a number follows.
-        host_ports: the ports of this machine at which their ports 80 are published; the engine picks the others.
 
     Raises:
         SwarmNotAllowed: privileged containers are not allowed on this engine.
         SwarmFailed: an engine did not start; the end of its log is shown.
-        PortTaken: something else has one of `host_ports`.
         LabError: there is no such image, or the lab's engine refuses such a container.
     """
     if not isinstance(count, int) or count < 1:
@@ -319,28 +309,32 @@ def start_nodes(
     for file, content in _certificate_files(authority, "laboratory@dockerlab.example").items():
         (certificates / file).write_bytes(content)
     server = _certificate_files(authority, "127.0.0.1", "localhost")
-    nodes = Nodes(lab, network(lab, f"{name}s"), certificates)
-    names = [f"{name}{number}" for number in range(1, count + 1)]
+    nodes = Nodes(lab, network(lab, "nodes"), certificates)
+    names = [f"node{number}" for number in range(1, count + 1)]
 
-    def start(name: str, host_port: int | None) -> None:
-        node = nodes[name] = Node(lab, name, _create(lab, tag, name, nodes.network, host_port), certificates)
+    def start(name: str) -> None:
+        node = nodes[name] = Node(lab, name, _create(lab, tag, name, nodes.network), certificates)
         copy_into(node.container, {_CERTIFICATES / file: content for file, content in server.items()})
-        _start(node, host_port)
+        try:
+            node.container.start()
+        except APIError as error:
+            do = "Look at what it says: some engines allow no privileged containers at all."
+            raise SwarmFailed(f"The engine would not start {name}: {engine_errors.words(error)}.", do) from error
         node._connect()
 
     try:
         with asking(lab, "the nodes"), ThreadPoolExecutor(count) as pool:
-            list(pool.map(start, names, [*host_ports, *[None] * count][:count]))
+            list(pool.map(start, names))
     except BaseException:
         nodes.close()
         raise
-    for each in names:  # in their order
-        nodes[each] = nodes.pop(each)
+    for name in names:  # in their order
+        nodes[name] = nodes.pop(name)
     return nodes
 
 
-def _create(lab: Lab, tag: str, name: str, network: Network, host_port: int | None) -> Container:
-    ports: dict[str, Any] = {f"{API_PORT}/tcp": ("127.0.0.1", None), "80/tcp": ("127.0.0.1", host_port)}
+def _create(lab: Lab, tag: str, name: str, network: Network) -> Container:
+    ports: dict[str, Any] = {f"{API_PORT}/tcp": ("127.0.0.1", None), "80/tcp": ("127.0.0.1", None)}
     try:
         return lab.client.containers.create(
             tag,
@@ -363,18 +357,6 @@ def _create(lab: Lab, tag: str, name: str, network: Network, host_port: int | No
             raise LabError(seen, "Close those nodes first, or give these another name.") from error
         seen = f"The engine would not create {name!r}: {engine_errors.words(error)}."
         raise LabError(seen, "Look at what it says.") from error
-
-
-def _start(node: Node, host_port: int | None) -> None:
-    try:
-        node.container.start()
-    except APIError as error:
-        words = engine_errors.words(error)
-        if "already allocated" in words or "already in use" in words:
-            do = "Stop what has it, or choose another; without `host_ports` the engine picks free ones."
-            raise PortTaken(f"Port {host_port} of this machine is taken.", do) from error
-        do = "Look at what it says: some engines allow no privileged containers at all."
-        raise SwarmFailed(f"The engine would not start {node.name}: {words}.", do) from error
 
 
 def _certificate_files(authority: trustme.CA, *identities: str) -> dict[str, bytes]:

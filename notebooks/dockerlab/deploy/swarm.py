@@ -12,7 +12,10 @@ from ..errors import SwarmFailed
 from ..records import Event, Rollout, Task
 from ..run import traffic
 from ..wait import until
-from .nodes import Node, give, node_image, start_nodes  # noqa: F401 - lesson 07 has all of a swarm from here
+from .nodes import Node, give, node_image, start_nodes
+
+# All that lesson 07 needs of a swarm.
+__all__ = ["give", "node_image", "rollout", "running", "start_nodes", "tasks", "wait_for_replicas", "wait_until"]
 
 UPDATE_SECONDS = 180
 """How long an update may take."""
@@ -99,12 +102,9 @@ def rollout(
     url: str,
     path: str = "/",
     per_second: float = 100,
-    before_seconds: float = 1,
-    after_seconds: float = 1,
-    timeout: float = UPDATE_SECONDS,
 ) -> Rollout:
     """Change a service under traffic, and observe it until the swarm says that the update is over and the tasks that
-    it took away have ended.
+    it took away have ended. The traffic begins at least 1 s before the change, and ends 1 s after its end.
 
     Args:
         name: the short name for the record.
@@ -114,9 +114,6 @@ def rollout(
         url: where requests are sent.
         path: the path that is requested.
         per_second: how many are sent each second.
-        before_seconds: for how long they are sent before the change, at least.
-        after_seconds: likewise, after its end.
-        timeout: how many seconds the update may take.
 
     Raises:
         SwarmFailed: the change was refused, changed nothing, or was not over in time.
@@ -136,16 +133,16 @@ def rollout(
     earlier = update()
     before = {task.id: task for task in tasks(manager, service)}
     with traffic.steady(url, path, per_second=per_second, timeout_seconds=30) as under_way:
-        time.sleep(before_seconds)
+        time.sleep(1)
         began = time.perf_counter()
         change()
-        wait_until(is_over, f"the update of {service} was over", timeout=timeout)
+        wait_until(is_over, f"the update of {service} was over")
         updated = time.perf_counter()
         state = update()["State"]
         outcome = _OUTCOMES.get(state, state)
-        wait_until(have_ended, f"the old tasks of {service} had ended", timeout=timeout)
+        wait_until(have_ended, f"the old tasks of {service} had ended")
         ended = time.perf_counter()
-        time.sleep(after_seconds)
+        time.sleep(1)
     moments = [(began, "begins"), (updated, outcome), (ended, "the old tasks have ended")]
     after = tasks(manager, service)
     gone = [task for task in after if task.state in _ENDED]
