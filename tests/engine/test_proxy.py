@@ -9,20 +9,11 @@ import pytest
 import trustme
 from dockerlab import labels, open_lab
 from dockerlab.build.builder import build
-from dockerlab.deploy.proxy import (
-    FORGED,
-    SITES,
-    Proxy,
-    _archive,
-    address,
-    ask,
-    copy_into,
-    network,
-    serve_behind,
-    subnet,
-    tls_proxy,
-)
+from dockerlab.deploy.networks import address, network, subnet
+from dockerlab.deploy.nginx import SITES, Proxy, tls_proxy
+from dockerlab.deploy.proxy import FORGED, ask, serve_behind
 from dockerlab.errors import CertificateRefused, LabError
+from dockerlab.run.container_files import archive, copy_into
 from dockerlab.run.stop import Variant
 from lesson_files import SAMPLE_APP, lay_out
 
@@ -246,8 +237,8 @@ def test_a_site_that_nginx_does_not_accept_is_named_and_the_proxy_runs_on(finish
     with pytest.raises(LabError, match=r'unknown directive "proxy_set_haeder" in /etc/nginx/conf\.d/bad\.conf:8'):
         proxy.add(bad)
     assert ask(proxy, HOST).scheme == "https"
-    mended = site(tmp_path, "bad.conf", "$app", host="bad.example")
-    proxy.add(mended)
+    fixed = site(tmp_path, "bad.conf", "$app", host="bad.example")
+    proxy.add(fixed)
     assert ask(proxy, "bad.example").location.endswith("://bad.example/items/")
 
 
@@ -270,7 +261,7 @@ def test_a_bad_new_version_of_a_site_leaves_the_good_one(lab, images, tmp_path):
 
 def file_in(proxy: Proxy, name: str) -> bytes | None:
     """A site in a proxy, with its mode and its time, as a tar archive."""
-    return _archive(proxy.container, SITES / name)
+    return archive(proxy.container, SITES / name)
 
 
 def test_a_site_that_nginx_does_not_accept_at_its_start_is_named_and_nothing_is_left(lab, images, tmp_path):

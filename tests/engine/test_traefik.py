@@ -14,8 +14,12 @@ from contextlib import contextmanager
 
 import pytest
 import trustme
+import yaml
+from dockerlab import labels
 from dockerlab.build.builder import build
-from dockerlab.deploy.proxy import FORGED, certificate_files, client_to, trust
+from dockerlab.deploy.nginx import certificate_files
+from dockerlab.deploy.proxy import FORGED
+from dockerlab.deploy.tls_client import client_to, trust
 from dockerlab.engine.base import base_image
 from lesson_files import SAMPLE_APP, written
 from websockets.asyncio.client import connect
@@ -75,7 +79,10 @@ def traefik(lab, folder, *, app_command=None):
         (folder / "certs" / path.name).write_bytes(content)
     ours = {"labels": lab.labels}
     changed = {"command": app_command} if app_command else {}
-    services = {"proxy": ours, "app": {**ours, "image": app.image, **changed}}
+    # It looks at all containers of the engine: without this, at those of a test that runs at the same time, too.
+    only_ours = f"--providers.docker.constraints=Label(`{labels.LAB}`, `{lab.id}`)"
+    command = [*yaml.safe_load(FILE.read_text())["services"]["proxy"]["command"], only_ours]
+    services = {"proxy": {**ours, "command": command}, "app": {**ours, "image": app.image, **changed}}
     (folder / "lab.yaml").write_text(json.dumps({"services": services, "networks": {"web": ours, "apps": ours}}))
     environment = {"TRAEFIK_IMAGE": image.image, "HTTPS_PORT": "0"}
     if lab.engine.url.startswith("unix://"):

@@ -74,8 +74,8 @@ def test_a_project_is_named_after_its_folder_and_file(tmp_path, folder, file, na
     assert compose.short_name(tmp_path / folder, file) == name
 
 
-def a_project(services, tmp_path) -> compose.Project:
-    return compose.Project(SimpleNamespace(), "x", tmp_path / "shop", {}, services)
+def a_project(services, tmp_path) -> compose.ComposeProject:
+    return compose.ComposeProject(SimpleNamespace(), "x", tmp_path / "shop", {}, services)
 
 
 def test_where_nothing_is_published_the_services_to_stop_have_to_be_named(tmp_path):

@@ -12,7 +12,7 @@ import requests
 import urllib3
 from docker.errors import APIError, DockerException
 from dockerlab import cli, engine
-from dockerlab.deploy import proxy, swarm
+from dockerlab.deploy import networks, proxy, swarm
 from dockerlab.engine import engine_errors
 from dockerlab.errors import EngineUnreachable, LabError, SwarmFailed
 from dockerlab.lab import sweep
@@ -96,7 +96,7 @@ def test_a_network_that_the_engine_refuses_is_told_in_its_words():
     client = SimpleNamespace(networks=SimpleNamespace(create=refuse))
     lab = SimpleNamespace(engine=LAB.engine, name=str, labels={}, client=client)
     with pytest.raises(LabError, match="would not make the network 'apps': not allowed here"):
-        proxy.network(lab, "apps")
+        networks.network(lab, "apps")
 
 
 def a_node(error: Exception) -> swarm.Node:

@@ -4,7 +4,7 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
-from dockerlab.deploy import swarm
+from dockerlab.deploy import nodes, swarm
 from dockerlab.engine.discovery import Engine
 from dockerlab.errors import SwarmFailed, SwarmNotAllowed
 
@@ -29,33 +29,33 @@ def lab(engine):
 
 @pytest.fixture(autouse=True)
 def no_switch(monkeypatch):
-    monkeypatch.delenv(swarm.SWITCH, raising=False)
+    monkeypatch.delenv(nodes.SWITCH, raising=False)
 
 
 def test_the_laboratorys_own_engine_may_run_privileged_containers():
-    swarm.require_privileged(lab(replace(OWN, source="embedded")))
+    nodes.require_privileged(lab(replace(OWN, source="embedded")))
 
 
 def test_the_users_engine_may_not_and_the_error_names_the_switch():
     with pytest.raises(SwarmNotAllowed, match=r"Docker Engine 29\.1\.3") as refused:
-        swarm.require_privileged(lab(OWN))
-    assert f"{swarm.SWITCH}=1" in refused.value.do
+        nodes.require_privileged(lab(OWN))
+    assert f"{nodes.SWITCH}=1" in refused.value.do
 
 
 @pytest.mark.parametrize(("value", "allowed"), [("1", True), ("0", False), ("", False), ("yes", False)])
 def test_the_reader_may_allow_it_with_one_value_only(monkeypatch, value, allowed):
-    monkeypatch.setenv(swarm.SWITCH, value)
+    monkeypatch.setenv(nodes.SWITCH, value)
     if allowed:
-        swarm.require_privileged(lab(OWN))
+        nodes.require_privileged(lab(OWN))
     else:
         with pytest.raises(SwarmNotAllowed):
-            swarm.require_privileged(lab(OWN))
+            nodes.require_privileged(lab(OWN))
 
 
 def test_podman_has_no_swarm_whatever_is_allowed(monkeypatch):
-    monkeypatch.setenv(swarm.SWITCH, "1")
+    monkeypatch.setenv(nodes.SWITCH, "1")
     with pytest.raises(SwarmNotAllowed, match="Podman"):
-        swarm.require_privileged(lab(replace(OWN, kind="podman")))
+        nodes.require_privileged(lab(replace(OWN, kind="podman")))
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_podman_has_no_swarm_whatever_is_allowed(monkeypatch):
     ],
 )
 def test_a_failed_command_says_what_to_do(words, seen, do):
-    error = swarm._failed("docker stack deploy", "node1", words)
+    error = nodes._failed("docker stack deploy", "node1", words)
     assert isinstance(error, SwarmFailed)
     assert "`docker stack deploy` failed on node1" in error.seen
     assert seen in error.seen

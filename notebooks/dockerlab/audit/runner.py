@@ -22,11 +22,11 @@ from docker.errors import APIError
 from docker.models.containers import Container
 from docker.types import LogConfig
 
-from ..deploy.proxy import copy_into
 from ..errors import AppCrashed, LabError, NeverListened
 from ..lab.lab import Lab
 from ..run import docker_exec, traffic
 from ..run.container import LOG_LINES, PIDS_LIMIT, Service, _hint, _not_startable, asking
+from ..run.container_files import copy_into
 from ..run.stop import stop
 from . import probe as guest
 from . import trouble

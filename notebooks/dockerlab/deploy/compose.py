@@ -6,12 +6,13 @@ needs is added to the result: labels, images that clean-up finds, ports of 127.0
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import re
 import subprocess
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -24,17 +25,13 @@ from ..lab.lab import Lab
 from ..records import Build, Stop
 from ..run.container import Service, asking
 from ..run.stop import stop as observe
+from .docker_cli import advice, run_command
 
 DEFAULT_GRACE_SECONDS = 10
 """What the engine waits where a service has no `stop_grace_period` (Docker's documentation of `docker stop`)."""
 
-PROJECT_LABEL = "com.docker.compose.project"
-SERVICE_LABEL = "com.docker.compose.service"
-ONE_OFF_LABEL = "com.docker.compose.oneoff"
-"""Labels that Compose itself gives its containers."""
 
-
-class Project:
+class ComposeProject:
     """A Compose project of a lab. Made by `compose`; `down` removes it, or the end of a `with` block, or the lab's end.
 
     Attributes:
@@ -55,7 +52,7 @@ class Project:
         self.services = tuple(sorted(services))
         self._services = services
 
-    def __enter__(self) -> Project:
+    def __enter__(self) -> ComposeProject:
         return self
 
     def __exit__(self, kind: object, error: object, traceback: object) -> None:
@@ -77,7 +74,7 @@ class Project:
         Raises:
             ComposeFailed: it ended with an error, or the time is over.
         """
-        return _run(self.environment, self.folder, arguments, timeout)
+        return _run_compose(self.environment, self.folder, arguments, timeout)
 
     def up(self, *services: str, timeout: float = 120) -> None:
         """`docker compose up --wait`: start what is not running or has changed, and wait until it is healthy.
@@ -101,10 +98,10 @@ class Project:
         Raises:
             LabError: there is none.
         """
-        wanted = {PROJECT_LABEL: self.name, SERVICE_LABEL: service, ONE_OFF_LABEL: "False"}
-        filters = {"label": [f"{label}={value}" for label, value in wanted.items()]}
+        wanted = {"project": self.name, "service": service, "oneoff": "False"}  # Compose's own labels
+        labels = [f"com.docker.compose.{label}={value}" for label, value in wanted.items()]
         with asking(self.lab, service):
-            found = self.lab.client.containers.list(all=True, filters=filters)
+            found = self.lab.client.containers.list(all=True, filters={"label": labels})
         if not found:
             known = ", ".join(self.services)
             raise LabError(
@@ -147,7 +144,7 @@ class Project:
 
         Args:
             services: which; without any, all that publish a port.
-            in_flight: what each is being asked for while it is stopped: ``{"web": ["/slow?seconds=12"]}``.
+            in_flight: the requests that each is working on when it is stopped: ``{"web": ["/slow?seconds=12"]}``.
             path: a path that each of them answers.
             timeout: how many seconds it may take until each answers.
 
@@ -175,35 +172,36 @@ class Project:
         for service in prepared:
             if service.port:
                 service.wait(timeout)
-            service.pid1  # noqa: B018 - asked for now, so that nothing but the stop is left to do
-        # Compose stops them with one command, when what is to be seen of each is being looked at.
-        together = threading.Barrier(len(services), action=lambda: self.run("stop", *services, timeout=300))
-        failures: list[BaseException] = []
+            service.pid1  # noqa: B018 - looked up now, so that nothing but the stop is left to do
 
-        def observed(service: Service) -> Stop | None:
+        def stop_all() -> None:
+            self.run("stop", *services, timeout=300)
+
+        # Compose stops them with one command, once each is being observed.
+        all_observed = threading.Barrier(len(services), action=stop_all)
+
+        def observed(service: Service) -> Stop:
             try:
                 return observe(
                     service,
                     grace=service.container.attrs["Config"].get("StopTimeout") or DEFAULT_GRACE_SECONDS,
                     in_flight=(in_flight or {}).get(service.name, ()),
-                    by=lambda: together.wait(timeout=360),
+                    by=lambda: all_observed.wait(timeout=360),
                 )
-            except threading.BrokenBarrierError:
-                return None  # another has failed, and tells why
-            except BaseException as error:
-                failures.append(error)
-                together.abort()
-                return None
+            except BaseException:
+                all_observed.abort()  # the others end now, with a BrokenBarrierError
+                raise
 
         with ThreadPoolExecutor(len(services)) as pool:
-            seen = tuple(pool.map(observed, prepared))
-        if failures:
-            raise failures[0]
-        return seen
+            futures = [pool.submit(observed, service) for service in prepared]
+        errors = [error for future in futures if (error := future.exception())]
+        for error in sorted(errors, key=lambda error: isinstance(error, threading.BrokenBarrierError)):
+            raise error
+        return tuple(future.result() for future in futures)
 
     def _service(self, name: str, path: str) -> Service:
         """The container of a service as the experiments on single containers take it."""
-        container = self.container(name)  # which tells where there is no such service
+        container = self.container(name)  # which raises where there is no such service
         ports = [port["target"] for port in self._services[name].get("ports") or []]
         return Service(self.lab, name, container, ports[0] if ports else None, path)
 
@@ -214,7 +212,7 @@ def compose(
     *,
     file: str = "compose.yaml",
     environment: Mapping[str, str] | None = None,
-) -> Project:
+) -> ComposeProject:
     """Make a folder with a Compose file a project of the lab. Nothing is started yet; images are built.
 
     Call it again when the file, or what the images are built from, has changed: the result is the same project, and
@@ -244,14 +242,14 @@ def compose(
         "COMPOSE_ANSI": "never",
     }
     # A project's .env is read from the folder in both calls; profiles are the reader's own.
-    resolved = json.loads(_run(variables, folder, ["config", "--format", "json"], timeout=60))
+    resolved = json.loads(_run_compose(variables, folder, ["config", "--format", "json"], timeout=60))
     images = _build_all(lab, short, resolved["services"])
     adapted = adapt(resolved, images, lab.labels)
     path = lab.workspace / ".compose" / f"{short}.json"
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(adapted, indent=2) + "\n")  # JSON is YAML
     variables |= {"COMPOSE_FILE": str(path), "COMPOSE_PATH_SEPARATOR": os.pathsep}
-    return Project(lab, lab.name(short), folder, variables, resolved["services"])
+    return ComposeProject(lab, lab.name(short), folder, variables, resolved["services"])
 
 
 def short_name(folder: Path, file: str) -> str:
@@ -264,11 +262,11 @@ def adapt(resolved: Mapping[str, Any], images: Mapping[str, str], labels: Mappin
     """A resolved Compose file with what the laboratory needs.
 
     Args:
-        resolved: what `docker compose config --format json` tells.
+        resolved: what `docker compose config --format json` prints.
         images: the tags of the images that were built, by service.
         labels: for everything that the project makes.
     """
-    adapted = json.loads(json.dumps(resolved))
+    adapted = copy.deepcopy(dict(resolved))
     for name, service in adapted["services"].items():
         service["labels"] = {**(service.get("labels") or {}), **labels}
         service.pop("container_name", None)  # two learners cannot both have it
@@ -296,13 +294,13 @@ def require_compose(environment: Mapping[str, str]) -> str:
         "Docker Desktop; then restart the kernel."
     )
     try:
-        told = _call(environment, None, ["version", "--short"], timeout=30)
+        done = run_command("docker", "compose", "version", "--short", environment=environment, timeout=30)
     except FileNotFoundError as error:
         raise ComposeMissing("There is no `docker` command here, so there is no Docker Compose.", do) from error
     except subprocess.TimeoutExpired as error:
         raise ComposeMissing("`docker compose version` did not answer within 30 seconds.", do) from error
-    version = re.search(r"\bv?(\d+)\.\d+\S*", told.stdout)
-    if told.returncode == 0 and version and int(version[1]) >= 2:
+    version = re.search(r"\bv?(\d+)\.\d+\S*", done.stdout)
+    if done.returncode == 0 and version and int(version[1]) >= 2:
         return version[0].removeprefix("v")
     if old := _version_1(environment) or (version and version[0]):
         seen = f"Here is Docker Compose {old}, the old v1, and the lesson needs the plugin `docker compose`."
@@ -314,17 +312,10 @@ def require_compose(environment: Mapping[str, str]) -> str:
 def _version_1(environment: Mapping[str, str]) -> str | None:
     """The version of the old `docker-compose`, where that is what there is."""
     try:
-        told = subprocess.run(
-            ["docker-compose", "version", "--short"],
-            env=dict(environment),
-            capture_output=True,
-            text=True,
-            timeout=30,
-            check=False,
-        )
+        done = run_command("docker-compose", "version", "--short", environment=environment, timeout=30)
     except (OSError, subprocess.TimeoutExpired):
         return None
-    found = re.search(r"\b1\.\d+\.\d+", told.stdout)
+    found = re.search(r"\b1\.\d+\.\d+", done.stdout)
     return found[0] if found else None
 
 
@@ -335,9 +326,8 @@ def _build_all(lab: Lab, project: str, services: Mapping[str, Any]) -> dict[str,
     """The tags of the services' images, by service; what several services share is built once."""
     built: dict[str, Build] = {}
     tags = {}
-    for name, service in services.items():
-        if not (section := service.get("build")):
-            continue
+    sections = {name: service["build"] for name, service in services.items() if service.get("build")}
+    for name, section in sections.items():
         key = json.dumps(section, sort_keys=True)
         if key not in built:
             built[key] = build(
@@ -356,26 +346,10 @@ def _build_all(lab: Lab, project: str, services: Mapping[str, Any]) -> dict[str,
 # --- the command -----------------------------------------------------------------------------------------------------
 
 
-def _call(
-    environment: Mapping[str, str], folder: Path | None, arguments: Sequence[str], timeout: float
-) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        ["docker", "compose", *arguments],
-        cwd=folder,
-        env=dict(environment),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        errors="replace",
-        timeout=timeout,
-        check=False,  # its own words say more than CalledProcessError
-    )
-
-
-def _run(environment: Mapping[str, str], folder: Path, arguments: Sequence[str], timeout: float) -> str:
+def _run_compose(environment: Mapping[str, str], folder: Path, arguments: Sequence[str], timeout: float) -> str:
     command = f"docker compose {' '.join(arguments)}"
     try:
-        done = _call(environment, folder, arguments, timeout)
+        done = run_command("docker", "compose", *arguments, environment=environment, folder=folder, timeout=timeout)
     except subprocess.TimeoutExpired as error:
         raise ComposeFailed(f"`{command}` was not done after {timeout:g} s.", "See what it waits for.") from error
     except OSError as error:  # `docker` was there before
@@ -383,7 +357,7 @@ def _run(environment: Mapping[str, str], folder: Path, arguments: Sequence[str],
         raise ComposeFailed(f"`{command}` could not be started in {folder} ({error.strerror}).", do) from error
     if done.returncode:
         said = _said(done.stderr)
-        raise ComposeFailed(f"`{command}` ended with exit code {done.returncode}: {said}", _do(said))
+        raise ComposeFailed(f"`{command}` ended with exit code {done.returncode}: {said}", advice(said, _ADVICE))
     return done.stdout
 
 
@@ -404,11 +378,3 @@ _ADVICE = {
     "yaml:": "The file is not valid YAML: look at that line, and at the one above it.",
     "exited (": "It ended instead of running on: look at its log.",
 }
-
-
-def _do(said: str) -> str:
-    return next(_advices(said), "Look at what it says.")
-
-
-def _advices(said: str) -> Iterator[str]:
-    return (advice for words, advice in _ADVICE.items() if words in said)
