@@ -15,11 +15,11 @@ import pytest
 from dockerlab import folders
 from dockerlab.engine import kit as kits
 from dockerlab.engine import portable
-from dockerlab_kit import making
+from dockerlab_kit import lab_source, making
 from kit import offline
 
 LESSONS = [
-    Path(name).name for name in making.lab_files(folders.NOTEBOOKS.parent) if Path(name).match("notebooks/*.ipynb")
+    Path(name).name for name in lab_source.files(folders.NOTEBOOKS.parent) if Path(name).match("notebooks/*.ipynb")
 ]
 pytestmark = [
     pytest.mark.prove,

@@ -18,7 +18,7 @@ import psutil
 import pytest
 from dockerlab.engine import portable
 from dockerlab.engine.portable import Refused
-from dockerlab_kit import sharing
+from dockerlab_kit import kit_server, sharing
 from kit.conftest import shared, write_kit
 
 DEB = "debs/trixie/a+b~1%3a2_amd64.deb"
@@ -47,7 +47,7 @@ def test_the_line_that_participants_type(kit, tmp_path):
     with shared(kit) as (_, url):
         result = typed(sharing.line(kit, url), place)
         assert result.returncode == 0, result.stderr
-        assert portable.seal(kit) in result.stdout
+        assert portable.short_digest(kit) in result.stdout
         assert content(place / "kit") == content(kit)
         assert [(row["percent"], row["state"]) for row in participants(url)] == [(100, "complete")]
     # What it says to type next is one word for the shell, wherever the kit lies.
@@ -64,7 +64,7 @@ def test_what_comes_in_place_of_the_client_is_not_run(kit, tmp_path, trouble):
     """Somebody on the network answers `/get`: the line checks before it runs a word of it."""
     other = tmp_path / "other"
     other.mkdir()
-    (other / "get").write_bytes(sharing.client(kit) + b"open('harm', 'w')\n")
+    (other / "get").write_bytes(kit_server.client(kit) + b"open('harm', 'w')\n")
     url, _ = trouble(kit=other)
     result = typed(sharing.line(kit, url), tmp_path)
     assert result.returncode == 1
@@ -75,7 +75,7 @@ def test_what_comes_in_place_of_the_client_is_not_run(kit, tmp_path, trouble):
 def test_another_kit_is_not_taken(kit, tmp_path, trouble):
     """The client is the right one, and the rest comes from somebody else: checksums and files that fit each other."""
     other = write_kit(tmp_path / "other", {"base.tar.gz": 1000})
-    (other / "get").write_bytes(sharing.client(kit))
+    (other / "get").write_bytes(kit_server.client(kit))
     url, asked = trouble(kit=other)
     result = typed(sharing.line(kit, url), other)
     assert result.returncode == 2
@@ -86,11 +86,11 @@ def test_another_kit_is_not_taken(kit, tmp_path, trouble):
 @pytest.fixture
 def small_room(kit, monkeypatch):
     """A server in a thread that has room for eight. Gives its address."""
-    monkeypatch.setattr(sharing, "CONNECTIONS", 8)
-    monkeypatch.setattr(sharing, "SILENT_SECONDS", 0.05)
-    app, _ = sharing.application(write_kit(kit.parent / "large", {"base.tar.gz": 30_000_000}))
+    monkeypatch.setattr(kit_server, "CONNECTIONS", 8)
+    monkeypatch.setattr(kit_server, "SILENT_SECONDS", 0.05)
+    app, _ = kit_server.application(write_kit(kit.parent / "large", {"base.tar.gz": 30_000_000}))
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        server = sharing._server(app)
+        server = kit_server.server(app)
         serving = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         serving.start()
         try:

@@ -23,6 +23,9 @@ BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
 VARIABLES = ("SSL_CERT_FILE", "PIP_CERT", "REQUESTS_CA_BUNDLE")
 """What Python's ssl (and httpx), pip and requests read the name of a bundle from."""
 
+ENVIRONMENT = dict.fromkeys(VARIABLES, BUNDLE)
+"""The environment of images that trust what this machine trusts."""
+
 UV = {"UV_SYSTEM_CERTS": "1"}
 """With this, uv trusts what the system trusts; else it knows the public authorities only (its page on TLS)."""
 

@@ -16,15 +16,11 @@ from docker.tls import TLSConfig
 from requests.exceptions import JSONDecodeError, RequestException
 
 from ..errors import EngineMissing, EngineUnreachable
-from . import sources, systems
-from .own import embedded
-from .sources import Endpoint
+from . import endpoints, systems, versions
+from .endpoints import Endpoint
 
 HELLO_SECONDS = 15
 """How long an engine may take to say which API it speaks. One that does not, hangs; others may need longer to work."""
-
-OLDEST_API = (1, 41)
-"""The API of Docker Engine 20.10, the oldest that the lessons were measured on (engine API version history)."""
 
 PODMAN_LIMITS = (
     "Podman answers on Docker's socket, and not everything is the same: its builder tells steps as text only, "
@@ -90,7 +86,9 @@ class Engine:
             if self.tls_verify:
                 environment["DOCKER_TLS_VERIFY"] = "1"
         if self.source == "embedded" or not shutil.which("docker"):
-            environment |= embedded.cli_environment(environment)
+            from .own import packages  # only where the lab's own engine is meant
+
+            environment |= packages.cli_environment(environment)
         return environment
 
     def describe(self) -> str:
@@ -108,11 +106,11 @@ def find() -> Engine:
         EngineUnreachable: an engine is named or its socket is there, and it cannot be used.
     """
     home = Path.home()
-    if endpoint := sources.named(os.environ, home):
+    if endpoint := endpoints.named(os.environ, home):
         return probe(endpoint)
     denied = None
-    for endpoint in sources.default_sockets(platform.system(), os.environ, home):
-        heard = sources.knock(endpoint.url)
+    for endpoint in endpoints.default_sockets(platform.system(), os.environ, home):
+        heard = endpoints.knock(endpoint.url)
         if heard == "denied":
             denied = denied or endpoint
         elif heard == "listening":
@@ -122,8 +120,10 @@ def find() -> Engine:
                 # A named pipe says nothing until it is asked; a socket that listens and does not answer is an engine's.
                 if not endpoint.url.startswith("npipe:"):
                     raise
-    if endpoint := embedded.running():
-        return probe(endpoint)
+    from .own import embedded  # only where there is no other engine
+
+    if own := embedded.running():
+        return probe(own)
     if denied:
         raise EngineUnreachable(
             f"There is an engine's socket at {denied.url}, and this user may not open it.",
@@ -181,11 +181,11 @@ def refuse_unusable(engine: Engine, os_type: str = "linux") -> None:
             f"The engine at {engine.url} runs {os_type} containers; the lessons need Linux containers.",
             "Choose “Switch to Linux containers” in Docker Desktop's menu.",
         )
-    if tuple(int(part) for part in engine.api_version.split(".")[:2]) < OLDEST_API:
+    if tuple(int(part) for part in engine.api_version.split(".")[:2]) < versions.OLDEST_API:
         oldest = "Podman 4.0" if engine.kind == "podman" else "Docker Engine 20.10"
         raise EngineUnreachable(
             f"The engine at {engine.url} is too old: version {engine.version}, API {engine.api_version}.",
-            f"Update it to {oldest} or later (API {OLDEST_API[0]}.{OLDEST_API[1]}).",
+            f"Update it to {oldest} or later (API {versions.OLDEST_API[0]}.{versions.OLDEST_API[1]}).",
         )
 
 
@@ -211,11 +211,11 @@ def _connect(endpoint: Endpoint, timeout: float) -> docker.DockerClient:
         client = docker.DockerClient(
             base_url=endpoint.url,
             version="auto",
-            timeout=min(timeout, HELLO_SECONDS),
+            timeout=min(timeout, HELLO_SECONDS),  # type: ignore[arg-type]  # fractions of a second are fine
             tls=tls,
             use_ssh_client=endpoint.url.startswith("ssh://"),
         )
-        client.api.timeout = timeout
+        client.api.timeout = timeout  # type: ignore[assignment]  # as above
         return client
     except (DockerException, RequestException, OSError, ValueError) as error:
         raise _unreachable(endpoint, error) from error

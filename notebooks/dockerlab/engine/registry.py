@@ -20,6 +20,7 @@ from docker.utils import parse_repository_tag
 from requests.exceptions import RequestException
 
 from ..errors import LabError
+from . import raw_api
 
 
 class NotPulled(LabError):
@@ -44,7 +45,7 @@ def credentials(image: str) -> dict[str, Any]:
 
 
 def header(image: str) -> dict[str, str]:
-    """The header that has the credentials for an image; without any that can be read, one asks as anybody may."""
+    """The header that has the credentials for an image; without any that can be read, the request is anonymous."""
     try:
         found = credentials(image)
     except LabError:
@@ -53,7 +54,7 @@ def header(image: str) -> dict[str, str]:
 
 
 def pull(client: docker.DockerClient, image: str, seconds: float = 120) -> Iterator[None]:
-    """Pull an image; one step of the iteration for each line that the engine says meanwhile.
+    """Pull an image, with a step of the iteration for each line that the engine sends meanwhile.
 
     Args:
         client: of the engine.
@@ -65,13 +66,12 @@ def pull(client: docker.DockerClient, image: str, seconds: float = 120) -> Itera
     """
     repository, tag = parse_repository_tag(image)
     parameters = {"fromImage": repository, "tag": tag or "latest"}
-    api, said = client.api, ""
+    said = ""
     try:
-        response = api._post(
-            api._url("/images/create"), params=parameters, headers=header(image), stream=True, timeout=seconds
+        response = raw_api.post(
+            client, "/images/create", params=parameters, headers=header(image), stream=True, timeout=seconds
         )
         with contextlib.closing(response):  # the engine gives up a pull that nobody waits for
-            api._raise_for_status(response)
             for line in response.iter_lines():
                 said = json.loads(line).get("error", "") if line else ""
                 if said:

@@ -30,7 +30,7 @@ _GET_FLAGS, _SET_FLAGS, _GET_MTU, _DELETE_BRIDGE, _UP = 0x8913, 0x8914, 0x8921, 
 
 
 @dataclass(frozen=True)
-class Before:
+class NetworkState:
     """The network as it was before the embedded engine was first started in it.
 
     Attributes:
@@ -66,7 +66,7 @@ def remember(file: Path) -> None:
                 policies[program] = match[1]
     # Not from /sys, which goes on showing the network that it was mounted in.
     bridge = "docker0" in {name for _, name in socket.if_nameindex()}
-    before = Before(namespace(), bridge, _FORWARDING.read_text().strip(), policies)
+    before = NetworkState(namespace(), bridge, _FORWARDING.read_text().strip(), policies)
     file.write_text(json.dumps(asdict(before)))
 
 
@@ -103,13 +103,13 @@ def uplink_mtu() -> int:
             if destination == "00000000":
                 with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
                     answer = fcntl.ioctl(control, _GET_MTU, struct.pack("16sI12x", interface.encode(), 0))
-                return struct.unpack("16sI12x", answer)[1]
+                return int(struct.unpack("16sI12x", answer)[1])
     return 1500
 
 
-def _read(file: Path) -> Before | None:
+def _read(file: Path) -> NetworkState | None:
     try:
-        return Before(**json.loads(file.read_text()))
+        return NetworkState(**json.loads(file.read_text()))
     except (OSError, ValueError, TypeError):
         return None
 

@@ -62,13 +62,17 @@ def named(environ: Mapping[str, str], home: Path) -> Endpoint | None:
 
 def _current_context(config: Path) -> str:
     try:
-        return json.loads((config / "config.json").read_text())["currentContext"]
+        return str(json.loads((config / "config.json").read_text())["currentContext"])
     except (OSError, KeyError, TypeError, ValueError):
         return ""
 
 
 def _context(config: Path, name: str, said: str) -> Endpoint:
-    """A context as the CLI stores it: in a folder named after the SHA-256 of its name."""
+    """A context as the CLI stores it: in a folder named after the SHA-256 of its name.
+
+    The SDK's own `ContextAPI` finds none beside a missing `config.json`, and leaves out an authority without a client's
+    certificate.
+    """
     digest = hashlib.sha256(name.encode()).hexdigest()
     meta = config / "contexts" / "meta" / digest / "meta.json"
     try:
