@@ -132,10 +132,10 @@ def _refuse_old(family: str, os_release: Mapping[str, str]) -> None:
         version = float(os_release.get("VERSION_ID", "99"))
     except ValueError:
         return
-    if version < versions.OLDEST[family]:
+    if version < versions.OLDEST_SYSTEM[family]:
         raise NoSource(
             f"{os_release.get('PRETTY_NAME', family)} is too old for the packages that the lab uses.",
-            f"Use {family.capitalize()} {versions.OLDEST[family]} or later.",
+            f"Use {family.capitalize()} {versions.OLDEST_SYSTEM[family]} or later.",
         )
 
 

@@ -28,13 +28,11 @@ PODMAN_LIMITS = (
 )
 
 
-@dataclass(frozen=True)
-class Engine:
-    """An engine that answered.
+@dataclass(frozen=True, kw_only=True)
+class Engine(Endpoint):
+    """An engine that answered, and its endpoint.
 
     Attributes:
-        url: the engine's address: ``unix:///var/run/docker.sock``.
-        source: who named it: ``DOCKER_HOST``, ``context NAME``, ``default socket``, ``embedded``.
         kind: ``docker`` or ``podman``.
         id: the engine's own id, as `docker info` shows it.
         version: ``26.1.5``, without what a distribution adds to it.
@@ -44,12 +42,8 @@ class Engine:
         storage: where layers are kept: ``overlay2``, ``overlayfs`` (the containerd store), ``vfs``.
         cgroup: ``1`` or ``2``.
         rootless: whether the engine itself runs without root.
-        cert_path: the folder of the TLS certificates, where the connection has any.
-        tls_verify: whether the engine's certificate is checked.
     """
 
-    url: str
-    source: str
     kind: str
     id: str
     version: str
@@ -59,20 +53,18 @@ class Engine:
     storage: str
     cgroup: str
     rootless: bool
-    cert_path: Path | None = None
-    tls_verify: bool = False
 
     def client(self, timeout: float = 120) -> docker.DockerClient:
         """A client of the docker SDK for this engine.
 
         Args:
-            timeout: how many seconds the engine may be silent during one request; during the first, which asks for its
-                version, `HELLO_SECONDS` at most.
+            timeout: seconds that the engine may be silent during a request; at most `HELLO_SECONDS` during the first,
+                which asks for its version.
 
         Raises:
             EngineUnreachable: the engine no longer answers.
         """
-        return _connect(Endpoint(self.url, self.source, self.cert_path, self.tls_verify), timeout)
+        return _connect(self, timeout)
 
     @property
     def environment(self) -> dict[str, str]:
@@ -136,7 +128,8 @@ def probe(endpoint: Endpoint, timeout: float = HELLO_SECONDS) -> Engine:
     """Ask an engine what it is.
 
     Args:
-        timeout: how many seconds it may take to answer.
+        endpoint: where it is.
+        timeout: seconds that it may take to answer.
 
     Raises:
         EngineUnreachable: it does not answer, it is too old, or it runs Windows containers.
@@ -154,7 +147,7 @@ def probe(endpoint: Endpoint, timeout: float = HELLO_SECONDS) -> Engine:
 
 
 def describe_answers(endpoint: Endpoint, version: dict[str, Any], info: dict[str, Any]) -> Engine:
-    """The engine that these answers to `/version` and `/info` tell of."""
+    """The engine that gives these answers to `/version` and `/info`."""
     components = " ".join(part.get("Name", "") for part in version.get("Components") or [])
     options = " ".join(info.get("SecurityOptions") or [])
     return Engine(
@@ -182,10 +175,10 @@ def refuse_unusable(engine: Engine, os_type: str = "linux") -> None:
             "Choose “Switch to Linux containers” in Docker Desktop's menu.",
         )
     if tuple(int(part) for part in engine.api_version.split(".")[:2]) < versions.OLDEST_API:
-        oldest = "Podman 4.0" if engine.kind == "podman" else "Docker Engine 20.10"
+        api = ".".join(map(str, versions.OLDEST_API))
         raise EngineUnreachable(
             f"The engine at {engine.url} is too old: version {engine.version}, API {engine.api_version}.",
-            f"Update it to {oldest} or later (API {versions.OLDEST_API[0]}.{versions.OLDEST_API[1]}).",
+            f"Update it to {versions.OLDEST_ENGINE[engine.kind]} or later (API {api}).",
         )
 
 

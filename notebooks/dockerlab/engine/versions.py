@@ -4,16 +4,14 @@ BASE_IMAGE = "python:3.13.9-slim"
 """The official image that the lessons are written for."""
 
 OLDEST_API = (1, 41)
-"""The API of Docker Engine 20.10, the oldest that the lessons were measured on (engine API version history)."""
+OLDEST_ENGINE = {"docker": "Docker Engine 20.10", "podman": "Podman 4.0"}
+"""The oldest engines that the lessons were measured on, and their API (engine API version history)."""
 
 DEBIAN = {12: "bookworm", 13: "trixie"}
-"""The releases of Debian that the embedded engine runs on. All of them get the packages of the newest.
+"""The releases of Debian that the embedded engine runs on. All of them get the packages of the newest."""
 
-Debian 13's engine needs libc 2.34 or later, which Debian 12 and Ubuntu 22.04 have (its packages' `Depends`).
-"""
-
-OLDEST = {"debian": min(DEBIAN), "ubuntu": 22.04}
-"""The oldest release of each distribution that its packages are taken for; Ubuntu's are the machine's own release."""
+OLDEST_SYSTEM = {"debian": min(DEBIAN), "ubuntu": 22.04}
+"""Debian 13's engine needs libc 2.34 or later, which Debian 12 and Ubuntu 22.04 have (its packages' `Depends`)."""
 
 ENGINE_PACKAGES = {
     # tini is what Debian's docker-init links to: without it `docker run --init` fails.

@@ -53,13 +53,22 @@ def _daemons() -> Iterator[psutil.Process]:
                 yield process
 
 
+def _is_ours(daemon: psutil.Process, here: EngineFolder) -> bool:
+    """Told by its command line: a pid file may be stale, and its number another process's by now."""
+    with contextlib.suppress(psutil.Error):
+        return str(here.pid_file) in daemon.cmdline()
+    return False
+
+
 def _daemon(here: EngineFolder) -> psutil.Process | None:
-    """Our own daemon, told by its command line: a pid file may be stale, and its number another process's by now."""
-    for process in _daemons():
-        with contextlib.suppress(psutil.Error):
-            if str(here.pid_file) in process.cmdline():
-                return process
-    return None
+    """Our own daemon."""
+    return next((daemon for daemon in _daemons() if _is_ours(daemon, here)), None)
+
+
+def _other_daemon(here: EngineFolder) -> psutil.Process | None:
+    """A Docker daemon that is not ours, in the network that ours would start in."""
+    others = (daemon for daemon in _daemons() if not _is_ours(daemon, here))
+    return next((other for other in others if network.namespace(other.pid) == network.namespace()), None)
 
 
 def _orphans(here: EngineFolder) -> list[psutil.Process]:
@@ -72,16 +81,6 @@ def _orphans(here: EngineFolder) -> list[psutil.Process]:
             ):
                 found += [*process.children(recursive=True), process]
     return list(dict.fromkeys(found))
-
-
-def _other_daemon(here: EngineFolder) -> psutil.Process | None:
-    """A Docker daemon that is not ours, in the network that ours would start in."""
-    for process in _daemons():
-        with contextlib.suppress(psutil.Error):
-            ours = str(here.pid_file) in process.cmdline()
-            if not ours and network.namespace(process.pid) == network.namespace():
-                return process
-    return None
 
 
 # --- start -----------------------------------------------------------------------------------------------------------
@@ -122,14 +121,11 @@ def start(report: Callable[[str], None] = print) -> Endpoint:
         return Endpoint(here.url, "embedded")
 
 
-def _command(here: EngineFolder, driver: str | None) -> list[str]:
-    command = [
-        *(shutil.which("dockerd", path=here.path) or "dockerd", "--data-root", str(here.data)),
-        *("--exec-root", str(here.exec_root)),
-        *("--host", here.url, "--pidfile", str(here.pid_file)),
-        # The machine's own daemon.json is another engine's.
-        *("--config-file", str(here.config_file)),
-    ]
+def _command(here: EngineFolder, driver: str) -> list[str]:
+    dockerd = shutil.which("dockerd", path=here.path) or "dockerd"
+    command = [dockerd, "--data-root", str(here.data), "--exec-root", str(here.exec_root)]
+    command += ["--host", here.url, "--pidfile", str(here.pid_file)]
+    command += ["--config-file", str(here.config_file)]  # the machine's own daemon.json is another engine's
     if driver:
         command += ["--storage-driver", driver]
     if (mtu := network.uplink_mtu()) < 1500:
@@ -138,8 +134,8 @@ def _command(here: EngineFolder, driver: str | None) -> list[str]:
     return command
 
 
-def _launch(here: EngineFolder, driver: str | None = None) -> str:
-    """Start the daemon and wait until it answers. Return its storage driver."""
+def _launch(here: EngineFolder, driver: str = "") -> str:
+    """Start the daemon with a storage driver, or the one it chooses, and wait until it answers. Return the driver."""
     if not here.run.is_relative_to(here.home):
         folders.make(here.run)
     for folder in (here.data, here.exec_root):
@@ -167,7 +163,7 @@ def _launch(here: EngineFolder, driver: str | None = None) -> str:
             return found
     said = here.log.read_text(errors="replace")
     _end_daemon(here)
-    if driver is None and "graphdriver" in said:
+    if not driver and "graphdriver" in said:
         return _launch(here, "vfs")
     raise EngineUnreachable(
         "The embedded engine did not start.",

@@ -31,7 +31,7 @@ def fetch(report: Callable[[str], None] = print) -> None:
 
 def fetch_into(here: EngineFolder, report: Callable[[str], None]) -> None:
     """`fetch`, for whoever holds the lock already."""
-    if here.has_packages:
+    if here.complete.exists():
         return
     if kit := kits.find():
         kit.check()
@@ -84,7 +84,7 @@ def _unpack(here: EngineFolder, debs: list[Path], into: Path) -> None:
 def cli_environment(environ: Mapping[str, str]) -> dict[str, str]:
     """PATH and DOCKER_CONFIG with which the unpacked docker CLI is found; nothing where there is none."""
     here = EngineFolder.default()
-    if not here.has_packages:
+    if not here.complete.exists():
         return {}
     config = here.packages / "docker-config"
     _link_settings(endpoints.docker_config(environ, Path.home()) / "config.json", config / "config.json")
