@@ -30,6 +30,11 @@ def started(process: psutil.Process) -> float:
     return process.create_time() - (psutil.boot_time() if psutil.LINUX else 0)
 
 
+def made_for(lab: str) -> dict[str, str]:
+    """The labels of what this process makes for a lab. Should it be killed meanwhile, the next sweep removes it all."""
+    return {LAB: lab, OWNER: str(Owner.current())}
+
+
 @dataclass(frozen=True)
 class Owner:
     """The process that holds a lab open: a notebook's kernel, or an audit.
@@ -55,7 +60,7 @@ class Owner:
 
     @classmethod
     def parse(cls, text: str) -> Owner | None:
-        """The owner that a label tells, or None where the label is not one of ours."""
+        """The owner that a label names, or None where the label is not one of ours."""
         try:
             host, pid, started = text.rsplit("/", 2)
             return cls(host, int(pid), int(started))

@@ -36,8 +36,7 @@ def scratch(client, monkeypatch, tmp_path):
 
 
 def run(client, image, *command):
-    own = {labels.LAB: "test", labels.OWNER: str(labels.Owner.current())}
-    return client.containers.run(image, list(command), remove=True, labels=own).decode()
+    return client.containers.run(image, list(command), remove=True, labels=labels.made_for("test")).decode()
 
 
 def test_it_is_there_once_it_was_ensured(client, base):

@@ -5,7 +5,6 @@ No Ubuntu is at hand here, so a machine is told by its `os-release` and its apt 
 
 import platform
 import subprocess
-from pathlib import Path
 
 import pytest
 from dockerlab.engine import apt
@@ -15,8 +14,8 @@ from dockerlab.errors import EngineMissing
 from dockerlab_kit import build_packages, host_packages
 from kit.conftest import write_kit
 
-DEBIAN = apt.AptSource("debian", "trixie", "http://mirror.example/debian", "", Path("/keys"))
-UBUNTU = apt.AptSource("ubuntu", "noble", "http://mirror.example/ubuntu", "", Path("/keys"))
+DEBIAN = apt.AptSource("debian", "trixie", "http://mirror.example/debian", "")
+UBUNTU = apt.AptSource("ubuntu", "noble", "http://mirror.example/ubuntu", "")
 
 
 @pytest.fixture

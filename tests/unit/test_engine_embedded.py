@@ -13,7 +13,7 @@ from dockerlab.engine.own import embedded, engine_folder, network, packages
 from dockerlab.engine.own.engine_folder import EngineFolder
 from dockerlab.errors import EngineMissing, EngineUnreachable, LabError
 
-SOURCE = apt.AptSource("debian", "trixie", "http://mirror.example/debian", "", Path("/keys"))
+SOURCE = apt.AptSource("debian", "trixie", "http://mirror.example/debian", "")
 
 
 @pytest.fixture(autouse=True)

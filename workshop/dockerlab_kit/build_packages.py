@@ -101,9 +101,7 @@ def fetch(client: docker.DockerClient, tag: str, texts: list[str], work: Path) -
         lists["round-0.txt"] = [*lists["round-0.txt"], *BUILD_BACKENDS]
     lists["packages.txt"] = sorted(needs.packages(texts) | set(versions.HOST_PROGRAMS.values()))
     lists["engine.txt"] = list(versions.ENGINE_PACKAGES["debian"])
-    # Should we be killed meanwhile, the next sweep removes the container.
-    own = {labels.LAB: "kit", labels.OWNER: str(labels.Owner.current())}
-    container = client.containers.create(tag, ["sh", "-c", _FETCH], labels=own)
+    container = client.containers.create(tag, ["sh", "-c", _FETCH], labels=labels.made_for("kit"))
     try:
         files = {f"{WANTED[1:]}/{name}": "".join(f"{line}\n" for line in lines) for name, lines in lists.items()}
         with archives.tar(files) as archive:

@@ -23,10 +23,6 @@ from . import versions
 
 # Without the release files: a machine whose lists were never fetched knows its mirror all the same.
 _TARGETS = ["apt-get", "indextargets", "--no-release-info", "--format", "$(REPO_URI)|$(RELEASE)|$(COMPONENT)"]
-_KEYRINGS = {
-    "debian": Path("/usr/share/keyrings/debian-archive-keyring.gpg"),
-    "ubuntu": Path("/usr/share/keyrings/ubuntu-archive-keyring.gpg"),
-}
 
 
 class NoSource(LabError):
@@ -42,30 +38,26 @@ class AptSource:
         codename: the release to fetch from: ``trixie``; on Ubuntu the machine's own.
         mirror: the URI of the archive.
         security: the URI of the archive of security updates, or "" where the machine has none.
-        keyring: the distribution's keys, which signatures are checked against.
     """
 
     family: str
     codename: str
     mirror: str
     security: str
-    keyring: Path
 
     @property
     def name(self) -> str:
         return f"{self.family.capitalize()} {self.codename}"
 
     @property
-    def components(self) -> str:
-        return "main" if self.family == "debian" else "main universe"
-
-    @property
     def lines(self) -> list[str]:
-        """The sources, a line each, as in `sources.list`."""
+        """The sources, a line each, as in `sources.list`, with the distribution's keys for their signatures."""
+        keyring = f"/usr/share/keyrings/{self.family}-archive-keyring.gpg"
+        components = "main" if self.family == "debian" else "main universe"
         pockets = [(self.mirror, self.codename), (self.mirror, f"{self.codename}-updates")]
         if self.security:
             pockets.append((self.security, f"{self.codename}-security"))
-        return [f"deb [signed-by={self.keyring}] {uri} {suite} {self.components}" for uri, suite in pockets]
+        return [f"deb [signed-by={keyring}] {uri} {suite} {components}" for uri, suite in pockets]
 
 
 def machine_source() -> AptSource:
@@ -89,7 +81,7 @@ def choose_source(os_release: Mapping[str, str], targets: str) -> AptSource:
         NoSource: the machine is neither Debian nor Ubuntu, is too old, or names no mirror of its distribution.
     """
     names = [os_release.get("ID", ""), *os_release.get("ID_LIKE", "").split()]
-    family = next((name for name in names if name in _KEYRINGS), "")
+    family = next((name for name in names if name in versions.OLDEST_SYSTEM), "")
     if "ubuntu" in names:
         family = "ubuntu"  # derivatives of Ubuntu call themselves like both
     if not family:
@@ -121,7 +113,6 @@ def choose_source(os_release: Mapping[str, str], targets: str) -> AptSource:
         codename=versions.DEBIAN[max(versions.DEBIAN)] if family == "debian" else own,
         mirror=resolve_mirror(max(mirrors, key=likeness)),
         security=resolve_mirror(max(security, key=likeness)) if security else "",
-        keyring=_KEYRINGS[family],
     )
 
 

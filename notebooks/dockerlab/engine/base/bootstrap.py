@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import json
 import platform
-import shutil
 import subprocess
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -129,10 +127,7 @@ def _apt_conf() -> str:
 
 def _packed(source: apt.AptSource, trusted: tuple[str, ...], archive: Path) -> Iterator[bytes]:
     """The file system as a tar stream, while it is packed; a compressed copy is kept as `archive` once it is whole."""
-    for left in archive.parent.glob("work-*") if folders.is_ours(archive.parent) else ():  # of one that was killed
-        shutil.rmtree(left, ignore_errors=True)
-    with tempfile.TemporaryDirectory(dir=archive.parent, prefix="work-") as folder:
-        work = Path(folder)
+    with folders.temporary(archive.parent, "work-") as work:
         work.chmod(0o755)  # apt's own user reads it
         (work / "ca").mkdir()
         for number, pem in enumerate(trusted):
@@ -154,7 +149,7 @@ def _packed(source: apt.AptSource, trusted: tuple[str, ...], archive: Path) -> I
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=errors,
-                env=apt.environment({"TMPDIR": folder}),
+                env=apt.environment({"TMPDIR": str(work)}),
             ) as making,
         ):
             assert making.stdout

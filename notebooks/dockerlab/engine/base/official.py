@@ -121,9 +121,7 @@ def make_trusting(client: docker.DockerClient, report: Callable[[str], None]) ->
 def _is_stopped(client: docker.DockerClient) -> bool:
     """Whether `pip` in the official image meets a certificate that it does not trust: it tries to fetch a package."""
     fetch = ["pip", "download", "--no-deps", "--no-cache-dir", "--retries=0", "--timeout=5", "--dest=/tmp", "pip"]
-    # Should we be killed meanwhile, the next sweep removes the container.
-    own = {labels.LAB: "base", labels.OWNER: str(labels.Owner.current())}
-    container = client.containers.create(versions.BASE_IMAGE, fetch, labels=own)
+    container = client.containers.create(versions.BASE_IMAGE, fetch, labels=labels.made_for("base"))
     try:
         container.start()
         container.wait(timeout=60)

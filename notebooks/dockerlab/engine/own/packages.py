@@ -37,8 +37,8 @@ def fetch_into(here: EngineFolder, report: Callable[[str], None]) -> None:
         kit.check()
         report(f"No Docker engine was found. The lab unpacks the one in the kit {kit.folder} into {here.home}.")
         folders.cached("engine")
-        with tempfile.TemporaryDirectory(dir=here.home, prefix="fetch-") as folder:
-            _unpack(here, kit.engine_debs, Path(folder) / "packages")
+        with folders.temporary(here.home, "fetch-") as work:
+            _unpack(here, kit.engine_debs, work / "packages")
         return
     try:
         source = apt.machine_source()
@@ -48,11 +48,9 @@ def fetch_into(here: EngineFolder, report: Callable[[str], None]) -> None:
         raise EngineMissing(f"No Docker engine was found, and the lab cannot fetch one. {error.seen}", do) from error
     packages = versions.ENGINE_PACKAGES[source.family]
     folders.cached("engine")
-    for left in here.home.glob("fetch-*") if folders.is_ours(here.home) else ():  # of one that was killed
-        shutil.rmtree(left, ignore_errors=True)
-    with tempfile.TemporaryDirectory(dir=here.home, prefix="fetch-") as folder:
-        debs = Path(folder) / "debs"
-        state = apt.AptState(Path(folder) / "apt", source.lines)
+    with folders.temporary(here.home, "fetch-") as work:
+        debs = work / "debs"
+        state = apt.AptState(work / "apt", source.lines)
         state.update()
         sizes = state.sizes(packages)
         report(
@@ -61,7 +59,7 @@ def fetch_into(here: EngineFolder, report: Callable[[str], None]) -> None:
             f"{here.home}. Nothing of it is installed; `dockerlab engine remove` deletes it again."
         )
         state.download(packages, debs)
-        _unpack(here, [debs / name for name in sizes], Path(folder) / "packages")
+        _unpack(here, [debs / name for name in sizes], work / "packages")
 
 
 def _unpack(here: EngineFolder, debs: list[Path], into: Path) -> None:
