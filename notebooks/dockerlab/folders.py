@@ -1,8 +1,8 @@
 """Where the laboratory keeps its files, one cache folder and one workspace folder; and the mark of each folder that it
 makes: no other folder is ever emptied or removed.
 
-The mark is a file that names the place of its folder. So a folder that was copied or moved away with its mark, or that
-a link leads to, is not the laboratory's.
+The mark is a file with the path of its folder. So a folder that was copied or moved with its mark, or that a link leads
+to, is not the laboratory's.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import psutil
 from .errors import LabError
 
 NOTEBOOKS = Path(__file__).resolve().parents[1]
-"""The folder of the lessons, which the package lies in."""
+"""The folder of the lessons; the package is in it."""
 
 
 def cache() -> Path:
@@ -141,7 +141,7 @@ def empty(folder: Path, stays: Callable[[str], bool] = lambda name: False) -> No
 
 
 def remove(folder: Path) -> None:
-    """Remove a folder of ours, and all that is in it; its mark goes last.
+    """Remove a folder of ours, and all that is in it; its mark last.
 
     Raises:
         OSError: as `empty` does.

@@ -56,7 +56,7 @@ rm -rf {GOT}/cache /var/lib/apt/lists/*
 . /etc/os-release
 echo "$VERSION_CODENAME" > {GOT}/codename
 """
-"""Fetch in the base image itself: what its own Python and its own apt choose is what builds will ask for.
+"""Fetch in the base image itself: what its own Python and its own apt choose is what builds will need.
 
 A lock file for all systems (lesson 08) names packages that Linux never installs. To write it, uv reads what these say
 of themselves, so a wheel of each is fetched, too: whichever system's there is.
@@ -72,7 +72,7 @@ _PARTS = {
 }
 
 BUILD_BACKENDS = ("flit_core<4", "setuptools", "wheel")
-"""What packages that are built from source ask for while they are built."""
+"""What packages that are built from source need while they are built."""
 
 
 def fetch(client: docker.DockerClient, tag: str, texts: list[str], work: Path) -> dict[str, Any]:
@@ -97,7 +97,7 @@ def fetch(client: docker.DockerClient, tag: str, texts: list[str], work: Path) -
             f"--no-binary {name}",
             *(pin for pin in sorted(pins) if pin.partition("==")[0] == name),
         ]
-        # What a build of it asks for, as its pyproject.toml says; the one that the lessons build needs this.
+        # What its build needs by its pyproject.toml; the one that the lessons build needs these.
         lists["round-0.txt"] = [*lists["round-0.txt"], *BUILD_BACKENDS]
     lists["packages.txt"] = sorted(needs.packages(texts) | set(versions.HOST_PROGRAMS.values()))
     lists["engine.txt"] = list(versions.ENGINE_PACKAGES["debian"])

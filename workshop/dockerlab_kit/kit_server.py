@@ -26,7 +26,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 PARTICIPANTS = 500
-"""How many are remembered; of more, those who asked least lately are forgotten."""
+"""How many are remembered. Of more, those whose last request is oldest are forgotten."""
 
 CONNECTIONS = 256
 """How many are open at the same time. One more takes the place of one whose other side is silent (`Connection`)."""
@@ -41,10 +41,10 @@ class Participant:
 
     Attributes:
         name: of their machine, as they say; "" for a program that is not ours.
-        address: that they ask from.
+        address: of their machine.
         got: for each file, up to which byte it was sent.
         state: what they last said: ``fetching``, ``complete``, ``refused NAME``, ``does not fit``.
-        seen: when they last asked, in seconds since the epoch.
+        seen: the time of their last request, in seconds since the epoch.
     """
 
     name: str
@@ -67,7 +67,7 @@ class Room:
         self._lock = threading.Lock()
 
     def participant(self, scope: Scope) -> Participant:
-        """Whoever asks: told by what our client says of itself, else by the address."""
+        """Who sends a request: known by the name that our client sends, else by the address."""
         said = dict(scope["headers"]).get(b"x-participant", b"").decode("latin-1")
         who, _, name = said.partition(" ")
         address = scope["client"][0] if scope.get("client") else "?"
@@ -99,7 +99,7 @@ class Counting:
 
     Args:
         app: the application.
-        room: is told.
+        room: where they are counted.
     """
 
     def __init__(self, app: ASGIApp, room: Room) -> None:

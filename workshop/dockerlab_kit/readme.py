@@ -1,4 +1,4 @@
-"""The page for participants that lies in a kit."""
+"""The page for participants in a kit."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ missing. Then run `make lab` again. Nothing is set up from a kit that is not who
 
 
 def page(about: dict[str, Any]) -> str:
-    """The page, in Markdown, for a kit that tells this of itself."""
+    """The page, in Markdown, for a kit with this `kit.json`."""
     return _PAGE.format(
         arch=about["arch"],
         python=" or ".join(about["python"]),

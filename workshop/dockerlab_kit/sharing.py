@@ -60,7 +60,7 @@ def share(folder: Path, host: str = "0.0.0.0", port: int = 8800) -> None:
 
     Args:
         folder: the kit; each file is checked first.
-        host: the address to listen on; all of this machine's, unless it is told.
+        host: the address to listen on; all of this machine's by default.
         port: to listen on; 0 for one that is free.
 
     Raises:

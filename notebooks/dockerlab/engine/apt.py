@@ -209,7 +209,7 @@ class AptState:
         return {name: int(size) for _, name, size, *_ in fields}
 
     def download(self, packages: Iterable[str], into: Path) -> None:
-        """Fetch packages into a folder; apt checks each against the signed lists, and fetches anew what is incomplete.
+        """Fetch packages into a folder; apt checks each against the signed lists, and fetches again what is incomplete.
 
         Raises:
             LabError: the mirror does not answer, or what it sent is not what was signed.
@@ -221,7 +221,7 @@ class AptState:
         """Fetch packages and all that they depend on, as for a machine on which nothing is installed.
 
         Args:
-            packages: what is asked for.
+            packages: their names.
             without: names of packages that are not kept.
 
         Raises:

@@ -47,7 +47,7 @@ def added(store: Path, environ: Mapping[str, str], public: Path) -> tuple[str, .
     """
     files = sorted(store.rglob("*.crt")) if store.is_dir() else []
     named = {Path(environ[name]) for name in VARIABLES if environ.get(name)}
-    # The system's bundle is the public authorities and those of the store, which we have by now.
+    # The system's bundle is the public authorities and those of the store, which are in `files` already.
     files += sorted(path for path in named if path.is_file() and path.resolve() != Path(BUNDLE).resolve())
     known = {_fingerprint(pem) for pem in _read(public)}
     found = {_fingerprint(pem): pem for path in files for pem in _read(path)}

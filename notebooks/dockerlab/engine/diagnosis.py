@@ -21,7 +21,7 @@ from .base import base_image, official
 from .discovery import Engine
 
 CLI_SECONDS = 10
-"""How long a program may take to tell its version."""
+"""How long a program may take to print its version."""
 
 
 @dataclass
@@ -105,7 +105,7 @@ def printed(command: list[str], environment: dict[str, str]) -> str:
 
 
 def index_problem() -> str:
-    """Why this machine cannot get Python packages, or "" where it can: the client that installs them asks its index."""
+    """Why this machine cannot get Python packages, or "" where it can. The client that installs them tries it."""
     beside = Path(sys.executable).with_name("uv")
     uv = str(beside) if beside.exists() else shutil.which("uv")
     if uv:

@@ -59,7 +59,7 @@ class Engine(Endpoint):
 
         Args:
             timeout: seconds that the engine may be silent during a request; at most `HELLO_SECONDS` during the first,
-                which asks for its version.
+                a request for its version.
 
         Raises:
             EngineUnreachable: the engine no longer answers.
@@ -109,7 +109,7 @@ def find() -> Engine:
             try:
                 return probe(endpoint)
             except EngineUnreachable:
-                # A named pipe says nothing until it is asked; a socket that listens and does not answer is an engine's.
+                # Only a request shows whether a named pipe has an engine; a socket that listens is surely an engine's.
                 if not endpoint.url.startswith("npipe:"):
                     raise
     from .own import embedded  # only where there is no other engine
@@ -186,7 +186,7 @@ _ids: weakref.WeakKeyDictionary[docker.APIClient, str] = weakref.WeakKeyDictiona
 
 
 def id_of(client: docker.DockerClient) -> str:
-    """The id of a client's engine, or its address where it has none. `/info` is slow, so a client asks once."""
+    """The id of a client's engine, or its address where it has none. `/info` is slow, so each client sends it once."""
     if client.api not in _ids:
         _ids[client.api] = client.api.info().get("ID") or client.api.base_url
     return _ids[client.api]

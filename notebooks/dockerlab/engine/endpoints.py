@@ -99,7 +99,7 @@ def _context(config: Path, name: str, said: str) -> Endpoint:
 
 
 def default_sockets(system: str, environ: Mapping[str, str], home: Path) -> list[Endpoint]:
-    """The sockets that an engine opens where nobody told it otherwise, in the order in which they are tried.
+    """The sockets that an engine opens by default, in the order in which they are tried.
 
     Args:
         system: as `platform.system` says it: ``Linux``, ``Darwin``, ``Windows``.
@@ -122,7 +122,7 @@ def default_sockets(system: str, environ: Mapping[str, str], home: Path) -> list
 def knock(url: str, timeout: float = 2.0) -> str:
     """Whether something listens on a local socket: ``listening``, ``absent``, ``refused`` or ``denied``.
 
-    A socket that cannot be judged from here (tcp, ssh, a named pipe) counts as listening: the client will tell.
+    A socket that cannot be judged from here (tcp, ssh, a named pipe) counts as listening: the client will find out.
     """
     if not url.startswith("unix://"):
         return "listening"

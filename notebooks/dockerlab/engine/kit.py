@@ -88,7 +88,7 @@ def find() -> Kit | None:
     """The kit that `DOCKERLAB_KIT` names, else the folder `kit` of the repository itself.
 
     A kit brings programs that are run as root, so none is taken from a place that others write to: not from the folder
-    that the repository lies in.
+    that the repository is in.
 
     Raises:
         KitRefused: there is one, and it cannot be read.

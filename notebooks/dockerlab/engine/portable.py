@@ -1,7 +1,7 @@
 """A kit's files, fetched with resume and checked: Python 3.11 and nothing else, in one file.
 
 Participants run this before they have the lab: `dockerlab share` serves it, and `make` runs it as a script. So it
-imports nothing of ours.
+imports nothing else of the lab.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def parse(text: str) -> dict[str, str]:
     """The files that a `SHA256SUMS` names, and the digest of each.
 
     Raises:
-        Refused: a line is none of `sha256sum`, a name leads out of the kit, or stands there twice.
+        Refused: a line is none of `sha256sum`, or a name leads out of the kit or comes twice.
     """
     sums: dict[str, str] = {}
     for number, line in enumerate(text.splitlines(), 1):
@@ -98,7 +98,7 @@ def short_digest(folder: Path) -> str:
 
 
 def read(folder: Path) -> tuple[dict[str, str], dict[str, Any]]:
-    """The checksums of a kit, and what it tells of itself, which is checked first of all.
+    """The checksums of a kit, and the content of its `kit.json`, which is checked first of all.
 
     Raises:
         Refused: this is no kit, or these two files are not whole.
@@ -197,8 +197,8 @@ class KitServer:
         response: HTTPResponse = self.opener.open(request, timeout=SILENT_SECONDS)
         return response
 
-    def tell(self, state: str) -> None:
-        """Let the server know how far we are; nothing depends on it."""
+    def report(self, state: str) -> None:
+        """Let the server know how far we are. Nothing depends on it."""
         with contextlib.suppress(OSError, ValueError):
             self.open("status", data=json.dumps({"state": state}).encode()).close()
 
@@ -224,7 +224,7 @@ def fetch(url: str, folder: Path, say: Callable[[str], None] = print) -> None:
     _get(server, folder, ABOUT, sums[ABOUT], None)
     sums, about = read(folder)
     if problem := unfit(about):
-        server.tell("does not fit")
+        server.report("does not fit")
         raise Refused(problem, "Ask for a kit made for it, or use another Python: `python3.X` in place of `python3`.")
     total, done, shown = sum(about["files"].values()), 0, 0.0
     say(f"The kit {short_digest(folder)}: {len(sums)} files, {total / 1e6:.0f} MB, into {folder}.")
@@ -234,7 +234,7 @@ def fetch(url: str, folder: Path, say: Callable[[str], None] = print) -> None:
         try:
             _get(server, folder, name, digest, about["files"][name])
         except Refused:
-            server.tell(f"refused {name}")
+            server.report(f"refused {name}")
             raise
         done += about["files"][name]
         if time.monotonic() - shown > 2:
@@ -242,7 +242,7 @@ def fetch(url: str, folder: Path, say: Callable[[str], None] = print) -> None:
             say(f"{done / total:4.0%}  {name}")
     if found := problems(folder):
         raise Refused(f"The kit in {folder} is not whole: {'; '.join(found)}.", "Run the same line once more.")
-    server.tell("complete")
+    server.report("complete")
 
 
 def _get(server: KitServer, folder: Path, name: str, digest: str, size: int | None) -> None:
@@ -254,7 +254,7 @@ def _get(server: KitServer, folder: Path, name: str, digest: str, size: int | No
     partial = folder / ".partial" / hashlib.sha256(f"{digest} {name}".encode()).hexdigest()
     partial.parent.mkdir(exist_ok=True)
     if not digest:
-        partial.unlink(missing_ok=True)  # nothing would tell whether two halves belong together
+        partial.unlink(missing_ok=True)  # without a digest nobody knows whether two halves belong together
     for _ in range(2):  # a file that was begun may have been another one
         begun = partial.exists()
         _download(server, name, partial, size)

@@ -14,7 +14,7 @@ def get(client: docker.DockerClient, path: str, *names: str, **options: Any) -> 
     Args:
         client: of the engine.
         path: without the API's version, and `{0}` for a name: ``/containers/{0}/changes``.
-        names: what goes into the path, quoted.
+        names: what to put into the path, quoted.
         options: as `requests` takes them: ``params``, ``headers``, ``stream``, ``timeout`` in seconds.
 
     Raises:

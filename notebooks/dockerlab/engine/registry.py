@@ -1,6 +1,6 @@
 """Images from a registry, with the credentials that the user has for it, as the docker command line sends them.
 
-The engine's BuildKit asks for credentials in a session, which the docker command line holds open. It does not read what
+BuildKit in the engine gets credentials in a session, which the docker command line holds open. It does not read what
 the header of a request to build says of them (github.com/moby/moby, issue 48112). So the images that a build needs are
 pulled before it.
 """
@@ -84,7 +84,7 @@ def pull(client: docker.DockerClient, image: str, seconds: float = 120) -> Itera
 
 
 def _advice(image: str) -> str:
-    """What to do about an image that was not given because of who asked, or ""."""
+    """What to do about the credentials for an image, or "" where they can be read."""
     try:
         credentials(image)
     except LabError as error:

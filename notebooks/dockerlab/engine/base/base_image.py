@@ -37,14 +37,14 @@ class BaseImage:
 def ensure(client: docker.DockerClient, report: Callable[[str], None] = print) -> BaseImage:
     """Have a base image on the engine: present, else pulled, else loaded from a bundle, else bootstrapped.
 
-    Where there is a kit, it is the kit's, and nothing else is tried: a build must not ask a network that is not there.
+    Where there is a kit, it is the kit's, and nothing else is tried: a build must not need a network that is not there.
 
     Args:
         client: of the engine.
         report: is called with each line of progress; nothing is said where the image is present.
 
     Raises:
-        BaseImageMissing: it cannot be had in any of these ways; the message tells why for each.
+        BaseImageMissing: it cannot be had in any of these ways; the message says why for each.
         EngineUnreachable: the engine does not answer any more.
     """
     try:
@@ -74,7 +74,7 @@ def ensure(client: docker.DockerClient, report: Callable[[str], None] = print) -
 
 
 def present(client: docker.DockerClient) -> str | None:
-    """The tag of the base image that the engine has, or None. The official one goes before the lab's own.
+    """The tag of the base image that the engine has, or None. The official one is preferred to the lab's own.
 
     Raises:
         BaseImageMissing: the engine has no image of the name that `DOCKERLAB_BASE_IMAGE` gives.

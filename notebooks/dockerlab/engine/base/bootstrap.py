@@ -67,7 +67,7 @@ printf 'APT::Keep-Downloaded-Packages "false";\nAcquire::Languages "none";\n' > 
 
 
 def make(client: docker.DockerClient, report: Callable[[str], None] = print) -> str:
-    """Make the base image, or import it anew where its archive is in the cache. Return its tag.
+    """Make the base image, or import it where its archive is in the cache. Return its tag.
 
     Args:
         client: of the engine that gets the image.

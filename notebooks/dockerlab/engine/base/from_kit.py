@@ -1,6 +1,6 @@
 """The base image with a kit's packages inside, so that `pip install` and `apt-get install` in builds need no network.
 
-The packages lie in the image, and its pip, uv and apt are told to look there and nowhere else. No server has to run,
+The packages are in the image, and its pip, uv and apt are set up to look there and nowhere else. No server has to run,
 and the Dockerfiles of the lessons stay as they are.
 """
 
@@ -20,7 +20,7 @@ from . import bundle, images
 _FILES = {
     "etc/pip.conf": f"[global]\nno-index = true\nfind-links = {PLACE}/wheels\ndisable-pip-version-check = true\n",
     "etc/uv/uv.toml": f'no-index = true\nfind-links = ["{PLACE}/wheels"]\n',
-    # The checksums of the kit cover these packages; a signature is made by whoever has an archive's key.
+    # The checksums of the kit cover these packages; only an archive's owner could sign their index.
     "etc/apt/sources.list.d/kit.list": f"deb [trusted=yes] file:{PLACE}/debs ./\n",
 }
 

@@ -43,7 +43,7 @@ def registry_problem(client: docker.DockerClient, *, remembered: bool = False) -
         raw_api.get(client, "/distribution/{0}/json", versions.BASE_IMAGE, timeout=REGISTRY_SECONDS)
         problem = ""
     except APIError as error:
-        # Podman cannot be asked, and a registry that does not have the image says so when it is pulled.
+        # Podman has no such request, and a registry that does not have the image says so when it is pulled.
         problem = "" if error.status_code == 404 else images.reason(error)
     except (DockerException, RequestException):
         problem = "no registry answers"

@@ -54,7 +54,7 @@ def _daemons() -> Iterator[psutil.Process]:
 
 
 def _is_ours(daemon: psutil.Process, here: EngineFolder) -> bool:
-    """Told by its command line: a pid file may be stale, and its number another process's by now."""
+    """By its command line: a pid file may be stale, and its number another process's by now."""
     with contextlib.suppress(psutil.Error):
         return str(here.pid_file) in daemon.cmdline()
     return False
@@ -89,7 +89,7 @@ def _orphans(here: EngineFolder) -> list[psutil.Process]:
 def start(report: Callable[[str], None] = print) -> Endpoint:
     """Start the embedded engine, fetching it first where it is missing. Where it runs already, nothing happens.
 
-    The engine goes on running when the process that started it ends, until `stop`.
+    The engine runs on when the process that started it ends, until `stop`.
 
     Raises:
         EngineMissing: there are no packages for this system.

@@ -1,7 +1,7 @@
 """What an engine changes in the machine's network, and how it is changed back when the engine is removed.
 
 A Docker daemon makes the bridge `docker0`, writes chains and rules for iptables, lets the machine forward packets, and
-drops what others forward. None of that goes when the daemon stops.
+drops what others forward. All of that stays when the daemon stops.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def remember(file: Path) -> None:
         for rule in _rules(program, "filter"):
             if match := re.fullmatch(r"-P FORWARD (\w+)", rule):
                 policies[program] = match[1]
-    # Not from /sys, which goes on showing the network that it was mounted in.
+    # Not from /sys, which keeps showing the network that it was mounted in.
     bridge = "docker0" in {name for _, name in socket.if_nameindex()}
     before = NetworkState(namespace(), bridge, _FORWARDING.read_text().strip(), policies)
     file.write_text(json.dumps(asdict(before)))

@@ -30,7 +30,7 @@ def fetch(report: Callable[[str], None] = print) -> None:
 
 
 def fetch_into(here: EngineFolder, report: Callable[[str], None]) -> None:
-    """`fetch`, for whoever holds the lock already."""
+    """`fetch`, for a caller that holds the lock already."""
     if here.complete.exists():
         return
     if kit := kits.find():
@@ -92,7 +92,7 @@ def cli_environment(environ: Mapping[str, str]) -> dict[str, str]:
 
 def _link_settings(users: Path, ours: Path) -> None:
     """Have the unpacked docker CLI read the user's settings, with their credentials for registries: by a link."""
-    with contextlib.suppress(OSError):  # a folder that cannot be written has its link, or goes without
+    with contextlib.suppress(OSError):  # a folder that cannot be written has its link, or none
         users = users.absolute()
         if users == ours or (ours.exists() and not ours.is_symlink()):
             return
