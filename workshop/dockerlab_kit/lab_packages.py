@@ -5,13 +5,12 @@ from __future__ import annotations
 import importlib.util
 import os
 import platform
-import shutil
 import sys
 import tempfile
 import tomllib
 from pathlib import Path
 
-from dockerlab.engine import apt, certificates
+from dockerlab.engine import apt, certificates, systems
 from packaging.requirements import Requirement
 
 OWN_PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
@@ -64,8 +63,7 @@ def _pip(folder: Path, environ: dict[str, str]) -> list[str]:
     """A pip that works for this Python: its own, else one that uv fetches, else that of the Python below this one."""
     if importlib.util.find_spec("pip"):
         return [sys.executable, "-m", "pip"]
-    beside = Path(sys.executable).with_name("uv")
-    if uv := str(beside) if beside.exists() else shutil.which("uv"):
+    if uv := systems.uv():
         install = [uv, "pip", "install", "--quiet", "--python", sys.executable, "--target", str(folder / "pip"), "pip"]
         apt.run(install, environ={**certificates.UV, **environ})
         environ["PYTHONPATH"] = str(folder / "pip")

@@ -15,7 +15,7 @@ import docker
 
 from .. import folders
 from ..errors import LabError
-from . import certificates, discovery
+from . import certificates, discovery, systems
 from . import kit as kits
 from .base import base_image, official
 from .discovery import Engine
@@ -106,9 +106,7 @@ def printed(command: list[str], environment: dict[str, str]) -> str:
 
 def index_problem() -> str:
     """Why this machine cannot get Python packages, or "" where it can. The client that installs them tries it."""
-    beside = Path(sys.executable).with_name("uv")
-    uv = str(beside) if beside.exists() else shutil.which("uv")
-    if uv:
+    if uv := systems.uv():
         command = [uv, "pip", "compile", "--no-cache", "--quiet", "--no-header", "-"]
     elif importlib.util.find_spec("pip"):
         command = [sys.executable, "-m", "pip", "index", "versions", "pip", "--retries=0", "--timeout=5"]

@@ -68,8 +68,8 @@ def pull(client: docker.DockerClient, image: str, seconds: float = 120) -> Itera
     parameters = {"fromImage": repository, "tag": tag or "latest"}
     said = ""
     try:
-        response = raw_api.post(
-            client, "/images/create", params=parameters, headers=header(image), stream=True, timeout=seconds
+        response = raw_api.request(
+            client, "post", "/images/create", params=parameters, headers=header(image), stream=True, timeout=seconds
         )
         with contextlib.closing(response):  # the engine gives up a pull that nobody waits for
             for line in response.iter_lines():

@@ -40,7 +40,7 @@ def registry_problem(client: docker.DockerClient, *, remembered: bool = False) -
     if remembered and engine in known and time.time() - known[engine]["asked"] < FORGET_SECONDS:
         return str(known[engine]["problem"])
     try:
-        raw_api.get(client, "/distribution/{0}/json", versions.BASE_IMAGE, timeout=REGISTRY_SECONDS)
+        raw_api.request(client, "get", "/distribution/{0}/json", versions.BASE_IMAGE, timeout=REGISTRY_SECONDS)
         problem = ""
     except APIError as error:
         # Podman has no such request, and a registry that does not have the image says so when it is pulled.

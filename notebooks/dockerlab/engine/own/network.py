@@ -16,6 +16,8 @@ import subprocess
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import psutil
+
 from .. import apt
 
 _FORWARDING = Path("/proc/sys/net/ipv4/ip_forward")
@@ -25,7 +27,7 @@ _BRIDGES = r"docker0|docker_gwbridge|br-[0-9a-f]{12}"
 _RULES = re.compile(rf"\bDOCKER|\b({_BRIDGES})\b")
 """The rules of a Docker daemon: in or to its chains, or about its bridges."""
 
-_GET_FLAGS, _SET_FLAGS, _GET_MTU, _DELETE_BRIDGE, _UP = 0x8913, 0x8914, 0x8921, 0x89A1, 0x1
+_GET_FLAGS, _SET_FLAGS, _DELETE_BRIDGE, _UP = 0x8913, 0x8914, 0x89A1, 0x1
 """Requests to the kernel, and the flag of an interface that is up (linux/sockios.h, linux/if.h)."""
 
 
@@ -95,15 +97,11 @@ def restore(file: Path) -> None:
 
 def uplink_mtu() -> int:
     """The largest packet, in bytes, that the machine's default route takes; 1500 where there is no such route."""
-    import fcntl  # on Unix only, and the package can be imported elsewhere
-
-    with contextlib.suppress(OSError, ValueError):
+    with contextlib.suppress(OSError, ValueError, KeyError):
         for line in Path("/proc/net/route").read_text().splitlines()[1:]:
             interface, destination, *_ = line.split()
             if destination == "00000000":
-                with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
-                    answer = fcntl.ioctl(control, _GET_MTU, struct.pack("16sI12x", interface.encode(), 0))
-                return int(struct.unpack("16sI12x", answer)[1])
+                return psutil.net_if_stats()[interface].mtu
     return 1500
 
 
