@@ -68,8 +68,8 @@ class Room:
 
     def participant(self, scope: Scope) -> Participant:
         """Who sends a request: known by the name that our client sends, else by the address."""
-        said = dict(scope["headers"]).get(b"x-participant", b"").decode("latin-1")
-        who, _, name = said.partition(" ")
+        header = dict(scope["headers"]).get(b"x-participant", b"").decode("latin-1")
+        who, _, name = header.partition(" ")
         address = scope["client"][0] if scope.get("client") else "?"
         key = who if re.fullmatch(r"[0-9a-f]{16}", who) else address
         with self._lock:
@@ -195,9 +195,9 @@ def application(folder: Path) -> tuple[ASGIApp, Room]:
 
     async def status(request: Request) -> Response:
         if request.method == "POST":
-            said = (await _short(request)).get("state")
-            if isinstance(said, str):
-                room.participant(request.scope).state = re.sub(r"[^\x20-\x7e]", "", said)[:80]
+            state = (await _short(request)).get("state")
+            if isinstance(state, str):
+                room.participant(request.scope).state = re.sub(r"[^\x20-\x7e]", "", state)[:80]
             return Response(status_code=204)
         return JSONResponse({"kit": portable.short_digest(folder), "participants": room.rows()})
 
@@ -225,10 +225,10 @@ async def _short(request: Request) -> dict[str, object]:
             if len(body) > 1000:
                 return {}
     try:
-        said = json.loads(body)
+        content = json.loads(body)
     except ValueError:
         return {}
-    return said if isinstance(said, dict) else {}
+    return content if isinstance(content, dict) else {}
 
 
 def server(app: ASGIApp) -> uvicorn.Server:

@@ -188,14 +188,14 @@ class AptState:
             LabError: the mirror does not answer, does not have the release, or its signature cannot be checked.
         """
         result = run(["apt-get", "update", "-q"], environ=self.environ, check=False)
-        said = [line for line in (result.stdout + result.stderr).splitlines() if line[:2] in {"E:", "W:"}]
+        complaints = [line for line in (result.stdout + result.stderr).splitlines() if line[:2] in {"E:", "W:"}]
         # apt calls a mirror that cannot be reached a warning, and goes on with what it has: an old list, or none.
-        if result.returncode or any("Failed to fetch" in line or "NO_PUBKEY" in line for line in said):
-            if any("NO_PUBKEY" in line for line in said):
+        if result.returncode or any("Failed to fetch" in line or "NO_PUBKEY" in line for line in complaints):
+            if any("NO_PUBKEY" in line for line in complaints):
                 do = "Bring its keys up to date: `apt-get update && apt-get install debian-archive-keyring`."
             else:
                 do = "Check that the machine reaches its own mirror: `apt-get update`."
-            raise LabError("This machine's mirror gave no usable package lists.", do, log="\n".join(said))
+            raise LabError("This machine's mirror gave no usable package lists.", do, log="\n".join(complaints))
 
     def sizes(self, packages: Iterable[str]) -> dict[str, int]:
         """What is to be fetched for these packages: file names, and their size in bytes.

@@ -102,10 +102,10 @@ def find() -> Engine:
         return probe(endpoint)
     denied = None
     for endpoint in endpoints.default_sockets(platform.system(), os.environ, home):
-        heard = endpoints.knock(endpoint.url)
-        if heard == "denied":
+        answer = endpoints.knock(endpoint.url)
+        if answer == "denied":
             denied = denied or endpoint
-        elif heard == "listening":
+        elif answer == "listening":
             try:
                 return probe(endpoint)
             except EngineUnreachable:
@@ -216,7 +216,7 @@ def _connect(endpoint: Endpoint, timeout: float) -> docker.DockerClient:
 
 def _unreachable(endpoint: Endpoint, error: Exception) -> EngineUnreachable:
     what = _what_is_wrong(error)
-    said = {"DOCKER_HOST": "which the variable DOCKER_HOST names", "embedded": "which the lab started"}.get(
+    named_by = {"DOCKER_HOST": "which the variable DOCKER_HOST names", "embedded": "which the lab started"}.get(
         endpoint.source, f"from the {endpoint.source}"
     )
     if endpoint.source == "DOCKER_HOST":
@@ -227,7 +227,7 @@ def _unreachable(endpoint: Endpoint, error: Exception) -> EngineUnreachable:
         do = "Start it anew: `dockerlab engine stop`, then `dockerlab engine start`."
     else:
         do = systems.how_to_start()
-    return EngineUnreachable(f"The engine at {endpoint.url}, {said}, {what}.", do)
+    return EngineUnreachable(f"The engine at {endpoint.url}, {named_by}, {what}.", do)
 
 
 def _what_is_wrong(error: BaseException) -> str:

@@ -52,12 +52,12 @@ def named(environ: Mapping[str, str], home: Path) -> Endpoint | None:
             cert_path = Path(environ.get("DOCKER_CERT_PATH") or config)
         return Endpoint(url if "://" in url else f"tcp://{url}", "DOCKER_HOST", cert_path, verify)
     if name := environ.get("DOCKER_CONTEXT"):
-        said = "the variable DOCKER_CONTEXT"
+        named_by = "the variable DOCKER_CONTEXT"
     else:
-        name, said = _current_context(config), str(config / "config.json")
+        name, named_by = _current_context(config), str(config / "config.json")
     if not name or name == "default":
         return None
-    return _context(config, name, said)
+    return _context(config, name, named_by)
 
 
 def _current_context(config: Path) -> str:
@@ -67,7 +67,7 @@ def _current_context(config: Path) -> str:
         return ""
 
 
-def _context(config: Path, name: str, said: str) -> Endpoint:
+def _context(config: Path, name: str, named_by: str) -> Endpoint:
     """A context as the CLI stores it: in a folder named after the SHA-256 of its name.
 
     The SDK's own `ContextAPI` finds none beside a missing `config.json`, and leaves out an authority without a client's
@@ -80,7 +80,7 @@ def _context(config: Path, name: str, said: str) -> Endpoint:
         url = endpoint["Host"]
     except FileNotFoundError:
         raise EngineUnreachable(
-            f"The Docker context {name!r}, named by {said}, does not exist.",
+            f"The Docker context {name!r}, named by {named_by}, does not exist.",
             "See the contexts there are with `docker context ls`, and choose one with `docker context use NAME`.",
         ) from None
     except (OSError, KeyError, TypeError, ValueError) as error:

@@ -68,7 +68,7 @@ def parse(text: str) -> dict[str, str]:
         digest, space, name = line.partition("  ")
         if len(digest) != 64 or set(digest) - set("0123456789abcdef") or not space:
             raise Refused(f"Line {number} of {SUMS} is no checksum: {line[:60]!r}.", "Get the kit anew.")
-        if not is_inside(name) or name == SUMS or name in sums:
+        if not is_safe(name) or name == SUMS or name in sums:
             raise Refused(f"Line {number} of {SUMS} names {name[:200]!r}, which no kit has.", "Get the kit anew.")
         sums[name] = digest
     if ABOUT not in sums:
@@ -76,7 +76,7 @@ def parse(text: str) -> dict[str, str]:
     return sums
 
 
-def is_inside(name: str) -> bool:
+def is_safe(name: str) -> bool:
     """Whether a name is one of a file below the kit's own folder, on every system."""
     parts = name.split("/")
     return not (

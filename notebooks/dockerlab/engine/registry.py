@@ -66,21 +66,21 @@ def pull(client: docker.DockerClient, image: str, seconds: float = 120) -> Itera
     """
     repository, tag = parse_repository_tag(image)
     parameters = {"fromImage": repository, "tag": tag or "latest"}
-    said = ""
+    problem = ""
     try:
         response = raw_api.request(
             client, "post", "/images/create", params=parameters, headers=header(image), stream=True, timeout=seconds
         )
         with contextlib.closing(response):  # the engine gives up a pull that nobody waits for
             for line in response.iter_lines():
-                said = json.loads(line).get("error", "") if line else ""
-                if said:
+                problem = json.loads(line).get("error", "") if line else ""
+                if problem:
                     break
                 yield
     except (DockerException, RequestException, ValueError) as error:
-        said = str(getattr(error, "explanation", None) or error)
-    if said:
-        raise NotPulled(said, _advice(image))
+        problem = str(getattr(error, "explanation", None) or error)
+    if problem:
+        raise NotPulled(problem, _advice(image))
 
 
 def _advice(image: str) -> str:

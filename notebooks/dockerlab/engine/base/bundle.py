@@ -57,8 +57,8 @@ def archives(bundle: Path) -> list[Path]:
 
 def load_archive(client: docker.DockerClient, archive: Path) -> Iterable[dict[str, Any]]:
     """Load the images in an archive: what the engine says meanwhile."""
-    said: Iterable[dict[str, Any]] = client.api.load_image(unpacked(archive))  # type: ignore[no-untyped-call]  # stub
-    return said
+    messages: Iterable[dict[str, Any]] = client.api.load_image(unpacked(archive))  # type: ignore[no-untyped-call]  # stub
+    return messages
 
 
 def unpacked(archive: Path) -> Iterator[bytes]:

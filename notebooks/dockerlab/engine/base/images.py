@@ -29,8 +29,8 @@ def short_tag(tag: str) -> str:
 
 def reason(error: Exception | str) -> str:
     """What the engine said, in a few words: the part after the last colon names the cause."""
-    said = str(getattr(error, "explanation", None) or error).strip()
-    return said.rsplit(": ", 1)[-1].strip('"() ') or type(error).__name__
+    message = str(getattr(error, "explanation", None) or error).strip()
+    return message.rsplit(": ", 1)[-1].strip('"() ') or type(error).__name__
 
 
 def derive(

@@ -161,14 +161,14 @@ def _launch(here: EngineFolder, driver: str = "") -> str:
         if endpoints.knock(here.url) == "listening" and (found := _storage_driver(here)):
             daemon.returncode = 0  # nobody waits for it: it is not ours any more
             return found
-    said = here.log.read_text(errors="replace")
+    written = here.log.read_text(errors="replace")
     _end_daemon(here)
-    if not driver and "graphdriver" in said:
+    if not driver and "graphdriver" in written:
         return _launch(here, "vfs")
     raise EngineUnreachable(
         "The embedded engine did not start.",
         f"Its whole log is {here.log}; `dockerlab engine remove` and another `dockerlab engine start` begin anew.",
-        log="\n".join(said.splitlines()[-15:]),
+        log="\n".join(written.splitlines()[-15:]),
     )
 
 
