@@ -30,7 +30,7 @@ from dockerlab.engine import kit
 from dockerlab.engine.base import base_image
 from dockerlab.engine.kit import find
 from dockerlab.errors import LabError
-from dockerlab_kit import making, needs
+from dockerlab_kit import build_packages, needs
 
 ROOT = folders.NOTEBOOKS.parent
 TAGS = ROOT / ".venv" / "packages.tags"
@@ -117,7 +117,7 @@ def wanted() -> dict[str, str]:
     for name in sorted(needs.sources(texts)):
         own = [pin for pin in sorted(pins) if pin.partition("==")[0] == name]
         lists[f"source-{name}"] = "\n".join([f"--no-binary {name}", *own])
-        lists["backends"] = "\n".join(making.BUILD_BACKENDS)
+        lists["backends"] = "\n".join(build_packages.BUILD_BACKENDS)
     return lists
 
 

@@ -18,10 +18,10 @@ import docker
 import network_namespace
 import psutil
 from dockerlab import folders
-from dockerlab.engine.base import bootstrap
+from dockerlab.engine.base import bootstrap, bundle
 from dockerlab.engine.own import embedded
 
-FETCHED = embedded.places().packages
+FETCHED = embedded.EngineFolder.default().packages
 
 START = "import sys; from dockerlab.engine.own import embedded; embedded.start()"
 
@@ -34,7 +34,7 @@ class Machine:
         self.holder = holder
         self.environ = {name: value for name, value in os.environ.items() if not name.startswith("DOCKER")}
         self.environ |= {"DOCKERLAB_CACHE": str(self.cache), "DOCKER_CONFIG": str(folder / "config")}
-        self.engine = embedded.Places(self.cache / "engine")
+        self.engine = embedded.EngineFolder(self.cache / "engine")
 
     def run(self, *command: str, timeout: float = 100) -> subprocess.CompletedProcess[str]:
         command = network_namespace.inside(self.holder, *command)
@@ -93,7 +93,7 @@ class Machine:
                 return True
             archive = max((folders.cache() / "base").glob("*.tar.zst"), default=None)
             if archive:
-                bootstrap._import(client, tag, bootstrap.unpacked(archive), ())
+                bootstrap._import(client, tag, bundle.unpacked(archive), ())
             return archive is not None
 
 

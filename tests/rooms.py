@@ -24,6 +24,7 @@ ROOMS = [
     ("wait", "one way to wait"),
     ("labels", "what is ours on an engine"),
     ("folders", "what is ours on the disk"),
+    ("archives", "files as a tar archive"),
     ("engine", "find an engine, or bring one"),
     ("lab", "what one lesson holds open"),
     ("build", "an image from a Dockerfile"),

@@ -14,7 +14,7 @@ from typer.core import TyperGroup
 
 from . import engine, folders
 from .audit import command as auditing
-from .engine import doctor as examination
+from .engine import diagnosis
 from .engine.own import embedded
 from .errors import EngineMissing, LabError
 from .lab import sweep as cleaning
@@ -105,7 +105,7 @@ def share(
 @app.command()
 def doctor() -> None:
     """Show in one screen what was found, and what to do. Exit code 2 where the lessons cannot run."""
-    findings = examination.examine()
+    findings = diagnosis.examine()
     if findings.usable:  # an engine that hangs is not waited for twice
         with contextlib.suppress(LabError), contextlib.closing(engine.find().client()) as client:
             left = cleaning.leftovers(client)
@@ -183,7 +183,7 @@ def status() -> None:
 @engine_app.command()
 def remove() -> None:
     """Stop the embedded engine, and delete its packages and its data."""
-    home = embedded.places().home
+    home = embedded.home()
     there = home.exists()
     if kept := embedded.remove():
         raise LabError(f"{home} is not deleted: {kept[home]}.", "Look at what is in it, and delete it yourself.")

@@ -1,17 +1,19 @@
 """Where the laboratory keeps its files, one cache folder and one workspace folder; and the mark of each folder that it
 makes: no other folder is ever emptied or removed.
 
-The mark is a file that names the place of its folder. So a folder that was copied or moved away with its mark, or that
-a link leads to, is not the laboratory's.
+The mark is a file with the path of its folder. So a folder that was copied or moved with its mark, or that a link leads
+to, is not the laboratory's.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import shutil
 import stat
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -20,7 +22,7 @@ import psutil
 from .errors import LabError
 
 NOTEBOOKS = Path(__file__).resolve().parents[1]
-"""The folder of the lessons, which the package lies in."""
+"""The folder of the lessons; the package is in it."""
 
 
 def cache() -> Path:
@@ -29,10 +31,9 @@ def cache() -> Path:
     `DOCKERLAB_CACHE` where it is set, else `dockerlab` in the user's cache folder (`XDG_CACHE_HOME` or `~/.cache`).
     The folder need not exist yet.
     """
-    if own := os.environ.get("DOCKERLAB_CACHE"):
-        return Path(own).expanduser().resolve()
-    home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(home).expanduser().resolve() / "dockerlab"
+    # Not by platformdirs: on macOS and Windows its folder is another one, and people have images in this one.
+    home = _named("XDG_CACHE_HOME") or Path("~/.cache").expanduser().resolve()
+    return _named("DOCKERLAB_CACHE") or home / "dockerlab"
 
 
 def workspaces() -> Path:
@@ -41,16 +42,20 @@ def workspaces() -> Path:
     `DOCKERLAB_WORKSPACE` where it is set, else `workspace` beside the lessons, so that the reader sees the files in
     JupyterLab's file browser.
     """
-    if own := os.environ.get("DOCKERLAB_WORKSPACE"):
-        return Path(own).expanduser().resolve()
-    return NOTEBOOKS / "workspace"
+    return _named("DOCKERLAB_WORKSPACE") or NOTEBOOKS / "workspace"
 
 
 def make_absolute() -> None:
     """Make the folders that the environment names the same from any working folder: opening a lab changes it."""
     for name in ("DOCKERLAB_CACHE", "DOCKERLAB_WORKSPACE"):
-        if own := os.environ.get(name):
-            os.environ[name] = str(Path(own).expanduser().resolve())
+        if folder := _named(name):
+            os.environ[name] = str(folder)
+
+
+def _named(variable: str) -> Path | None:
+    """The folder that a variable names, from wherever we are now."""
+    value = os.environ.get(variable)
+    return Path(value).expanduser().resolve() if value else None
 
 
 # --- the mark ------------------------------------------------------------------------------------------
@@ -103,7 +108,7 @@ def is_ours(folder: Path) -> bool:
 
 
 def _place(folder: Path) -> bytes:
-    """A folder as the lessons find it: whoever moves the whole laboratory moves its workspaces with it."""
+    """A folder's place, relative to the lessons below them: a laboratory that is moved keeps its workspaces."""
     place = folder.parent.resolve() / folder.name
     below = place.is_relative_to(NOTEBOOKS)
     return os.fsencode(place.relative_to(NOTEBOOKS) if below else place) + b"\n"
@@ -114,7 +119,7 @@ def empty(folder: Path, stays: Callable[[str], bool] = lambda name: False) -> No
 
     Args:
         folder: the folder. Its mark stays.
-        stays: whether a name in it is to stay.
+        stays: whether the item of this name stays.
 
     Raises:
         OSError: it is not ours, something in it cannot be removed, or another file system is mounted in it: then
@@ -136,7 +141,7 @@ def empty(folder: Path, stays: Callable[[str], bool] = lambda name: False) -> No
 
 
 def remove(folder: Path) -> None:
-    """Remove a folder of ours, and all that is in it; its mark goes last.
+    """Remove a folder of ours, and all that is in it; its mark last.
 
     Raises:
         OSError: as `empty` does.
@@ -144,6 +149,15 @@ def remove(folder: Path) -> None:
     empty(folder)
     (folder / MARK).unlink()
     folder.rmdir()
+
+
+@contextlib.contextmanager
+def temporary(folder: Path, prefix: str) -> Iterator[Path]:
+    """A temporary folder in another one. What a killed process left of such folders is removed, in a folder of ours."""
+    for left in folder.glob(f"{prefix}*") if is_ours(folder) else ():
+        shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(dir=folder, prefix=prefix) as name:
+        yield Path(name)
 
 
 def others(folder: Path) -> list[str]:

@@ -22,12 +22,17 @@ BASE_REPOSITORY = "dockerlab/base"
 
 
 def started(process: psutil.Process) -> float:
-    """When a process started, in seconds; the same number whenever it is asked for.
+    """When a process started, in seconds: the same number on each call.
 
-    On Linux it is counted from the machine's start. The kernel tells no other: what psutil makes of it, in seconds
-    since the epoch, changes when the clock is set. Other systems write down the epoch's seconds when a process starts.
+    On Linux they are counted from the machine's start, as the kernel does: the seconds since the epoch that psutil
+    gives change when the clock is set. Other systems record the epoch's seconds when a process starts.
     """
     return process.create_time() - (psutil.boot_time() if psutil.LINUX else 0)
+
+
+def made_for(lab: str) -> dict[str, str]:
+    """The labels of what this process makes for a lab. Should it be killed meanwhile, the next sweep removes it all."""
+    return {LAB: lab, OWNER: str(Owner.current())}
 
 
 @dataclass(frozen=True)
@@ -37,7 +42,7 @@ class Owner:
     Attributes:
         host: the machine (or the container) that the process runs on.
         pid: its process id there.
-        started: when it started (`started`), in whole seconds; tells it from a later process with the same id.
+        started: when it started (`started`), in whole seconds; a later process with the same id has another.
     """
 
     host: str
@@ -55,7 +60,7 @@ class Owner:
 
     @classmethod
     def parse(cls, text: str) -> Owner | None:
-        """The owner that a label tells, or None where the label is not one of ours."""
+        """The owner that a label names, or None where the label is not one of ours."""
         try:
             host, pid, started = text.rsplit("/", 2)
             return cls(host, int(pid), int(started))

@@ -273,7 +273,7 @@ def _restart() -> None:
 def _kill_engine() -> None:
     from dockerlab.engine.own import embedded
 
-    if daemon := embedded._daemon(embedded.places()):
+    if daemon := embedded._daemon(embedded.EngineFolder.default()):
         daemon.kill()
 
 
@@ -282,7 +282,7 @@ def _small_disk(folder: Path) -> Iterator[Path]:
     """The engine's data on a disk of its own, which is small."""
     from dockerlab.engine.own import embedded
 
-    data = embedded.places().data
+    data = embedded.EngineFolder.default().data
     _dockerlab("engine", "stop")
     disk = folder / "disk"
     disk.mkdir()
@@ -329,7 +329,7 @@ def _slowed_down() -> Iterator[None]:
         else:
             (group / "cpu.cfs_period_us").write_text("100000")
             (group / "cpu.cfs_quota_us").write_text(str(int(SLOW_CPU * 100_000)))
-        here = embedded.places()
+        here = embedded.EngineFolder.default()
         processes = [embedded._daemon(here), *embedded._orphans(here)]
         for process in processes:
             (group / "cgroup.procs").write_text(str(process.pid))

@@ -7,9 +7,9 @@ import pytest
 import zstandard
 from docker.errors import ImageNotFound
 from dockerlab import labels
-from dockerlab.engine import certificates
+from dockerlab.engine import certificates, versions
 from dockerlab.engine import kit as kits
-from dockerlab.engine.base import base_image, bootstrap
+from dockerlab.engine.base import base_image, bootstrap, official
 from dockerlab.errors import BaseImageMissing
 from some_authority import AUTHORITY
 
@@ -24,8 +24,8 @@ def scratch(client, monkeypatch, tmp_path):
     """A repository and a cache of this test's own: there seems to be no base image, and no registry."""
     repository = f"dockerlab-test-{secrets.token_hex(4)}/base"
     monkeypatch.setattr(labels, "BASE_REPOSITORY", repository)
-    monkeypatch.setattr(base_image, "OFFICIAL", f"{repository}:official")
-    monkeypatch.setattr(base_image, "registry_problem", lambda *_, **__: "no registry in this test")
+    monkeypatch.setattr(versions, "BASE_IMAGE", f"{repository}:official")
+    monkeypatch.setattr(official, "registry_problem", lambda *_, **__: "no registry in this test")
     monkeypatch.setattr(certificates, "of_this_machine", tuple)
     monkeypatch.setenv("DOCKERLAB_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv(base_image.VARIABLE, raising=False)
@@ -36,13 +36,12 @@ def scratch(client, monkeypatch, tmp_path):
 
 
 def run(client, image, *command):
-    own = {labels.LAB: "test", labels.OWNER: str(labels.Owner.current())}
-    return client.containers.run(image, list(command), remove=True, labels=own).decode()
+    return client.containers.run(image, list(command), remove=True, labels=labels.made_for("test")).decode()
 
 
 def test_it_is_there_once_it_was_ensured(client, base):
     assert base_image.ensure(client, pytest.fail) == base_image.BaseImage(base, "present")
-    assert base == base_image.OFFICIAL or base.startswith("dockerlab/base:")
+    assert base == versions.BASE_IMAGE or base.startswith("dockerlab/base:")
 
 
 def test_it_behaves_as_the_official_image(client, base):
@@ -91,7 +90,7 @@ def test_the_image_that_a_variable_names_goes_before_all_others(client, base, sc
 def test_it_is_told_by_its_label(client, base):
     image = client.images.get(base)
     assert image.attrs["Config"]["Cmd"] == ["python3"]
-    if base != base_image.OFFICIAL:
+    if base != versions.BASE_IMAGE:
         assert image.labels == {labels.BASE: "1"}
 
 
@@ -124,9 +123,9 @@ def test_derived_where_tls_is_opened(client, base, scratch, monkeypatch):
     monkeypatch.setenv("DOCKERLAB_KIT", "")  # with a kit, nothing else is tried
     client.images.get(base).tag(scratch, "official")
     monkeypatch.setattr(certificates, "of_this_machine", lambda: (AUTHORITY,))
-    monkeypatch.setattr(base_image, "_is_stopped", lambda _: True)
+    monkeypatch.setattr(official, "_is_stopped", lambda _: True)
     derived = base_image.ensure(client, lambda _: None)
-    assert derived.tag == base_image.derived_tag((AUTHORITY,))
+    assert derived.tag == official.derived_tag((AUTHORITY,))
     image = client.images.get(derived.tag)
     assert image.labels[labels.BASE] == "1"
     assert f"PIP_CERT={certificates.BUNDLE}" in image.attrs["Config"]["Env"]
@@ -139,5 +138,5 @@ def test_derived_where_tls_is_opened(client, base, scratch, monkeypatch):
 
 def test_what_stops_pip_is_asked_in_a_container(client, base, scratch):
     client.images.get(base).tag(scratch, "official")
-    assert base_image._is_stopped(client) is False  # with a network or without one: no certificate is refused
+    assert official._is_stopped(client) is False  # with a network or without one: no certificate is refused
     assert not client.api.containers(all=True, filters={"label": f"{labels.LAB}=base"})

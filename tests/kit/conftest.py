@@ -25,7 +25,7 @@ def write_kit(folder: Path, sizes: dict[str, int], **about) -> Path:
         "arch": portable.ARCHITECTURES[os.uname().machine],
         "python": [f"{sys.version_info.major}.{sys.version_info.minor}"],
     }
-    making.seal(folder, fits | about)
+    making.write_checksums(folder, fits | about)
     return folder
 
 

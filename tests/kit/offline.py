@@ -12,7 +12,7 @@ from pathlib import Path
 
 import network_namespace
 from dockerlab import folders
-from dockerlab_kit import making
+from dockerlab_kit import lab_source
 
 ROOT = folders.NOTEBOOKS.parent
 
@@ -58,7 +58,7 @@ class Machine:
 def copy_of_the_tree(folder: Path) -> None:
     """What a clone would have: the files that git tracks, as they are now."""
     archive = folder.parent / "lab.tar.gz"
-    making.pack_lab(ROOT, archive)
+    lab_source.pack(ROOT, archive)
     shutil.unpack_archive(archive, folder.parent, filter="data")
     (folder.parent / "dockerlab").rename(folder)
 

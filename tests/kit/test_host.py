@@ -3,19 +3,19 @@
 No Ubuntu is at hand here, so a machine is told by its `os-release` and its apt sources.
 """
 
+import platform
 import subprocess
-from pathlib import Path
 
 import pytest
 from dockerlab.engine import apt
 from dockerlab.engine import kit as kits
-from dockerlab.engine.own import embedded
+from dockerlab.engine.own import packages
 from dockerlab.errors import EngineMissing
-from dockerlab_kit import making
+from dockerlab_kit import build_packages, host_packages
 from kit.conftest import write_kit
 
-DEBIAN = apt.Source("debian", "trixie", "http://mirror.example/debian", "", Path("/keys"))
-UBUNTU = apt.Source("ubuntu", "noble", "http://mirror.example/ubuntu", "", Path("/keys"))
+DEBIAN = apt.AptSource("debian", "trixie", "http://mirror.example/debian", "")
+UBUNTU = apt.AptSource("ubuntu", "noble", "http://mirror.example/ubuntu", "")
 
 
 @pytest.fixture
@@ -37,20 +37,20 @@ def asked(monkeypatch) -> list[str]:
                 path.touch()
             return paths
 
-    monkeypatch.setattr(apt, "State", State)
-    monkeypatch.setattr(making, "_index", lambda folder, names: "\n".join(sorted(names)))
+    monkeypatch.setattr(apt, "AptState", State)
+    monkeypatch.setattr(build_packages, "index", lambda folder, names: "\n".join(sorted(names)))
     return lines
 
 
-def on(monkeypatch, source: apt.Source, codename: str) -> None:
+def on(monkeypatch, source: apt.AptSource, codename: str) -> None:
     """This machine is one of a release, and apt has this source."""
     monkeypatch.setattr(apt, "machine_source", lambda: source)
-    monkeypatch.setattr(apt, "parse_os_release", lambda text: {"VERSION_CODENAME": codename})
+    monkeypatch.setattr(platform, "freedesktop_os_release", lambda: {"VERSION_CODENAME": codename})
 
 
 def test_a_kit_of_a_debian_is_for_debian_and_says_so(monkeypatch, tmp_path, asked):
     on(monkeypatch, DEBIAN, "bookworm")
-    host, left_out = making._fetch_for_host(tmp_path)
+    host, left_out = host_packages.fetch(tmp_path)
     assert host == {"bookworm": "debs/host-bookworm", "trixie": "debs/host-trixie"}
     assert [line for line in left_out if "Ubuntu" in line]
     assert {line.split()[3] for line in asked} == {"bookworm", "bookworm-updates", "trixie", "trixie-updates"}
@@ -59,7 +59,7 @@ def test_a_kit_of_a_debian_is_for_debian_and_says_so(monkeypatch, tmp_path, aske
 
 def test_a_kit_of_an_ubuntu_is_for_its_release(monkeypatch, tmp_path, asked):
     on(monkeypatch, UBUNTU, "noble")
-    host, left_out = making._fetch_for_host(tmp_path)
+    host, left_out = host_packages.fetch(tmp_path)
     assert host == {"noble": "debs/host-noble"}
     assert left_out == []
     assert {line.split()[2] for line in asked} == {UBUNTU.mirror}
@@ -75,11 +75,11 @@ def test_a_machine_that_lacks_them(monkeypatch, tmp_path, codename, fits):
     installed = []
     monkeypatch.setattr(apt, "install_on_host", lambda *asked: installed.append(asked))
     if fits:
-        embedded._ensure_host_programs(print)
+        packages.ensure_host_programs(print)
         assert installed == [(["iptables", "runc"], folder / host[codename])]
         return
     with pytest.raises(EngineMissing) as told:
-        embedded._ensure_host_programs(print)
+        packages.ensure_host_programs(print)
     assert "iptables and runc" in told.value.seen
     assert f"bookworm and trixie, not for {codename}" in told.value.seen
     assert "apt-get install iptables runc" in told.value.do
@@ -91,7 +91,7 @@ def test_a_machine_that_has_them_needs_none_of_the_kit(monkeypatch, tmp_path):
     monkeypatch.setenv(kits.VARIABLE, str(folder))
     on(monkeypatch, UBUNTU, "noble")
     monkeypatch.setattr(apt, "program", lambda name: f"/usr/sbin/{name}")
-    embedded._ensure_host_programs(pytest.fail)
+    packages.ensure_host_programs(pytest.fail)
 
 
 def test_apt_takes_the_packages_from_wherever_the_kit_lies(monkeypatch, tmp_path):
@@ -104,7 +104,7 @@ def test_apt_takes_the_packages_from_wherever_the_kit_lies(monkeypatch, tmp_path
     repository.mkdir(parents=True)
     build = ["dpkg-deb", "--build", "--root-owner-group", tmp_path / "package", repository / "of-the-kit_1_all.deb"]
     subprocess.run(build, check=True, capture_output=True, timeout=60)
-    (repository / "Packages").write_text(making._index(repository, ["of-the-kit_1_all.deb"]))
+    (repository / "Packages").write_text(build_packages.index(repository, ["of-the-kit_1_all.deb"]))
     monkeypatch.setenv("DOCKERLAB_CACHE", str(tmp_path / "cache"))
     said, run = [], apt.run
 

@@ -7,7 +7,7 @@ import pytest
 from dockerlab import folders
 from dockerlab.engine import portable
 from dockerlab.errors import LabError
-from dockerlab_kit import making, needs
+from dockerlab_kit import lab_packages, lab_source, making, needs
 
 ROOT = folders.NOTEBOOKS.parent
 
@@ -56,12 +56,12 @@ def test_two_versions_of_a_package_are_two_rounds():
 
 
 def test_what_the_lab_is_made_of():
-    wanted = making.requirements(ROOT, "3.11")
+    wanted = lab_packages.requirements(ROOT, "3.11")
     assert all("==" in line for line in wanted if line not in {"pip", "editables~=0.5"})
     assert not [line for line in wanted if ";" in line or line.startswith(("-", "pywin32", "appnope"))]
     assert [line for line in wanted if line.startswith("uv==")]
     assert [line for line in wanted if line.startswith("hatchling==")]
-    assert set(wanted) ^ set(making.requirements(ROOT, "3.13")), "no pin depends on the Python any more"
+    assert set(wanted) ^ set(lab_packages.requirements(ROOT, "3.13")), "no pin depends on the Python any more"
 
 
 def test_a_folder_with_something_else_is_left_alone(tmp_path):
@@ -88,7 +88,7 @@ def test_nothing_is_left_of_an_attempt_that_fails(tmp_path):
 
 
 def test_the_lab_is_in_it(tmp_path):
-    making.pack_lab(ROOT, tmp_path / "lab.tar.gz")
+    lab_source.pack(ROOT, tmp_path / "lab.tar.gz")
     with tarfile.open(tmp_path / "lab.tar.gz") as tar:
         names = set(tar.getnames())
     assert {"dockerlab/Makefile", "dockerlab/notebooks/00_start_here.ipynb"} <= names

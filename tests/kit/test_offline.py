@@ -12,14 +12,14 @@ from pathlib import Path
 
 import last_run
 import pytest
-from dockerlab import folders
+from dockerlab import folders, wait
 from dockerlab.engine import kit as kits
 from dockerlab.engine import portable
-from dockerlab_kit import making
+from dockerlab_kit import lab_source, making
 from kit import offline
 
 LESSONS = [
-    Path(name).name for name in making.lab_files(folders.NOTEBOOKS.parent) if Path(name).match("notebooks/*.ipynb")
+    Path(name).name for name in lab_source.files(folders.NOTEBOOKS.parent) if Path(name).match("notebooks/*.ipynb")
 ]
 pytestmark = [
     pytest.mark.prove,
@@ -93,11 +93,12 @@ def test_make_lab(machine):
     )
     ask = "import urllib.request as u; print(u.urlopen('http://localhost:8888/api', timeout=5).read())"
     try:
-        deadline = time.monotonic() + 120
-        while "version" not in machine.run("python3", "-c", ask).stdout:
+        for _ in wait.tries(120, every=0.5):
+            if "version" in machine.run("python3", "-c", ask).stdout:
+                break
             assert lab.poll() is None, "make lab ended"
-            assert time.monotonic() < deadline, "JupyterLab does not answer"
-            time.sleep(0.5)
+        else:
+            pytest.fail("JupyterLab does not answer")
     finally:
         os.killpg(lab.pid, signal.SIGTERM)
         lab.wait(timeout=60)

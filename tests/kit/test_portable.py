@@ -117,14 +117,14 @@ def test_found_by_name_or_in_the_repository_and_nowhere_else(kit, tmp_path, monk
 def test_nothing_is_done_with_a_kit_that_is_not_whole(kit, monkeypatch):
     """Neither the engine nor the image is begun."""
     from dockerlab.engine.base import base_image
-    from dockerlab.engine.own import embedded
+    from dockerlab.engine.own import packages
 
     monkeypatch.setenv("DOCKERLAB_KIT", str(kit))
     monkeypatch.setenv("DOCKERLAB_CACHE", str(kit.parent / "cache"))
     (kit / DEB).write_bytes(b"")
-    monkeypatch.setattr(embedded, "_unpack", lambda *_: pytest.fail("the engine was unpacked"))
+    monkeypatch.setattr(packages, "_unpack", lambda *_: pytest.fail("the engine was unpacked"))
     with pytest.raises(KitRefused, match="truncated"):
-        embedded.fetch(pytest.fail)
+        packages.fetch(pytest.fail)
     engine = type("Engine", (), {"version": lambda self: pytest.fail("the engine was asked")})()
     with pytest.raises(KitRefused, match="truncated"):
         base_image._obtain(engine, pytest.fail)

@@ -16,9 +16,10 @@ from pathlib import Path
 
 import psutil
 import pytest
+from dockerlab import wait
 from dockerlab.engine import portable
 from dockerlab.engine.portable import Refused
-from dockerlab_kit import sharing
+from dockerlab_kit import kit_server, sharing
 from kit.conftest import shared, write_kit
 
 DEB = "debs/trixie/a+b~1%3a2_amd64.deb"
@@ -47,7 +48,7 @@ def test_the_line_that_participants_type(kit, tmp_path):
     with shared(kit) as (_, url):
         result = typed(sharing.line(kit, url), place)
         assert result.returncode == 0, result.stderr
-        assert portable.seal(kit) in result.stdout
+        assert portable.short_digest(kit) in result.stdout
         assert content(place / "kit") == content(kit)
         assert [(row["percent"], row["state"]) for row in participants(url)] == [(100, "complete")]
     # What it says to type next is one word for the shell, wherever the kit lies.
@@ -60,23 +61,23 @@ def typed(line: str, place: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(["sh", "-c", line], cwd=place, capture_output=True, text=True, check=False, timeout=60)
 
 
-def test_what_comes_in_place_of_the_client_is_not_run(kit, tmp_path, trouble):
+def test_what_comes_in_place_of_the_client_is_not_run(kit, tmp_path, faulty):
     """Somebody on the network answers `/get`: the line checks before it runs a word of it."""
     other = tmp_path / "other"
     other.mkdir()
-    (other / "get").write_bytes(sharing.client(kit) + b"open('harm', 'w')\n")
-    url, _ = trouble(kit=other)
+    (other / "get").write_bytes(kit_server.client(kit) + b"open('harm', 'w')\n")
+    url, _ = faulty(kit=other)
     result = typed(sharing.line(kit, url), tmp_path)
     assert result.returncode == 1
     assert result.stderr == "This is not what was shared: nothing was run.\n"
     assert not (tmp_path / "harm").exists()
 
 
-def test_another_kit_is_not_taken(kit, tmp_path, trouble):
+def test_another_kit_is_not_taken(kit, tmp_path, faulty):
     """The client is the right one, and the rest comes from somebody else: checksums and files that fit each other."""
     other = write_kit(tmp_path / "other", {"base.tar.gz": 1000})
-    (other / "get").write_bytes(sharing.client(kit))
-    url, asked = trouble(kit=other)
+    (other / "get").write_bytes(kit_server.client(kit))
+    url, asked = faulty(kit=other)
     result = typed(sharing.line(kit, url), other)
     assert result.returncode == 2
     assert "SHA256SUMS is altered" in result.stderr
@@ -86,11 +87,11 @@ def test_another_kit_is_not_taken(kit, tmp_path, trouble):
 @pytest.fixture
 def small_room(kit, monkeypatch):
     """A server in a thread that has room for eight. Gives its address."""
-    monkeypatch.setattr(sharing, "CONNECTIONS", 8)
-    monkeypatch.setattr(sharing, "SILENT_SECONDS", 0.05)
-    app, _ = sharing.application(write_kit(kit.parent / "large", {"base.tar.gz": 30_000_000}))
+    monkeypatch.setattr(kit_server, "CONNECTIONS", 8)
+    monkeypatch.setattr(kit_server, "SILENT_SECONDS", 0.05)
+    app, _ = kit_server.application(write_kit(kit.parent / "large", {"base.tar.gz": 30_000_000}))
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        server = sharing._server(app)
+        server = kit_server.server(app)
         serving = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         serving.start()
         try:
@@ -115,10 +116,7 @@ def test_silent_connections_do_not_shut_the_room_out(small_room, said):
         for _ in range(20):
             stack.enter_context(socket.create_connection(small_room)).sendall(said)
         # Whoever comes in the moment before they count as silent is told to come again, and does.
-        deadline = time.monotonic() + 10
-        while (code := ask(f"{url}/SHA256SUMS")[0]) == 503 and time.monotonic() < deadline:
-            time.sleep(0.05)
-        assert code == 200
+        assert wait.until(lambda: (code := ask(f"{url}/SHA256SUMS")[0]) != 503 and code, 10) == 200
 
 
 def test_who_is_served_keeps_the_place(small_room):
@@ -213,7 +211,7 @@ def test_forty_who_ask_and_do_not_read(tmp_path):
     assert grown < 200e6, f"{grown / 1e6:.0f} MB for 40 who do not read; all of it would be 1200 MB"
 
 
-class Trouble(BaseHTTPRequestHandler):
+class FaultyServer(BaseHTTPRequestHandler):
     """A server, or a network, with a fault: set as attributes of a subclass."""
 
     kit = None
@@ -252,13 +250,13 @@ class Trouble(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def trouble(kit, monkeypatch):
+def faulty(kit, monkeypatch):
     """A URL of the kit, with a fault."""
     monkeypatch.setattr(time, "sleep", lambda _: None)
     servers = []
 
     def begin(**faults):
-        handler = type("Handler", (Trouble,), {"kit": kit, "asked": [], **faults})
+        handler = type("Handler", (FaultyServer,), {"kit": kit, "asked": [], **faults})
         server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}).start()
         servers.append(server)
@@ -271,69 +269,69 @@ def trouble(kit, monkeypatch):
 
 
 @pytest.mark.parametrize("small", [40_000, 299_999])
-def test_a_cut_is_gone_on_from(kit, tmp_path, trouble, small):
-    url, asked = trouble(cut_after=small)
+def test_a_cut_is_gone_on_from(kit, tmp_path, faulty, small):
+    url, asked = faulty(cut_after=small)
     portable.fetch(url, tmp_path / "got", lambda _: None)
     assert content(tmp_path / "got") == content(kit)
     begins = [said for name, said in asked if name == DEB]
     assert begins == [None, *(f"bytes={at}-" for at in range(small, 300_000, small))]
 
 
-def test_the_same_line_goes_on_where_it_was_stopped(kit, tmp_path, trouble):
+def test_the_same_line_goes_on_where_it_was_stopped(kit, tmp_path, faulty):
     """The first attempt ends for good; the second asks for the rest, and for no file that is there."""
-    broken, _ = trouble(cut_after=0, ranges=True)
+    broken, _ = faulty(cut_after=0, ranges=True)
     with pytest.raises(Refused, match="could not be fetched"):
         portable.fetch(broken, tmp_path / "got", lambda _: None)
-    cut, _ = trouble(cut_after=290_000)
+    cut, _ = faulty(cut_after=290_000)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(portable, "TRIES", 0)
         with pytest.raises(Refused, match=r"\.deb could not be fetched: the connection was cut"):
             portable.fetch(cut, tmp_path / "got", lambda _: None)
-    whole, asked = trouble()
+    whole, asked = faulty()
     portable.fetch(whole, tmp_path / "got", lambda _: None)
     assert content(tmp_path / "got") == content(kit)
     assert dict(asked)[DEB] == "bytes=290000-"
 
 
-def test_a_server_that_knows_no_ranges(kit, tmp_path, trouble):
-    cut, _ = trouble(cut_after=290_000)
+def test_a_server_that_knows_no_ranges(kit, tmp_path, faulty):
+    cut, _ = faulty(cut_after=290_000)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(portable, "TRIES", 0)
         with pytest.raises(Refused):
             portable.fetch(cut, tmp_path / "got", lambda _: None)
-    url, _ = trouble(ranges=False)
+    url, _ = faulty(ranges=False)
     portable.fetch(url, tmp_path / "got", lambda _: None)
     assert content(tmp_path / "got") == content(kit)
 
 
-def test_an_altered_file_gets_no_name(kit, tmp_path, trouble):
-    url, _ = trouble(alter=DEB)
+def test_an_altered_file_gets_no_name(kit, tmp_path, faulty):
+    url, _ = faulty(alter=DEB)
     with pytest.raises(Refused, match=r"\.deb is altered: its checksum should begin with"):
         portable.fetch(url, tmp_path / "got", lambda _: None)
     assert not (tmp_path / "got" / DEB).exists()
-    whole, _ = trouble()
+    whole, _ = faulty()
     portable.fetch(whole, tmp_path / "got", lambda _: None)
     assert content(tmp_path / "got") == content(kit)
 
 
-def test_half_of_another_file_is_not_gone_on_from(kit, tmp_path, trouble):
+def test_half_of_another_file_is_not_gone_on_from(kit, tmp_path, faulty):
     """What lies there from before does not belong to it: fetched anew, once."""
-    cut, _ = trouble(cut_after=290_000, alter=DEB)
+    cut, _ = faulty(cut_after=290_000, alter=DEB)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(portable, "TRIES", 0)
         with pytest.raises(Refused):
             portable.fetch(cut, tmp_path / "got", lambda _: None)
     [half] = (tmp_path / "got" / ".partial").iterdir()
     half.write_bytes(b"x" * 1000)
-    whole, asked = trouble()
+    whole, asked = faulty()
     portable.fetch(whole, tmp_path / "got", lambda _: None)
     assert [said for name, said in asked if name == DEB] == ["bytes=1000-", None]
     assert content(tmp_path / "got") == content(kit)
 
 
-def test_a_kit_for_another_machine_is_not_fetched(tmp_path, trouble):
+def test_a_kit_for_another_machine_is_not_fetched(tmp_path, faulty):
     other = write_kit(tmp_path / "other", {"base.tar.gz": 1000}, arch="riscv64")
-    url, asked = trouble(kit=other)
+    url, asked = faulty(kit=other)
     with pytest.raises(Refused, match="riscv64"):
         portable.fetch(url, tmp_path / "got", lambda _: None)
     assert [name for name, _ in asked] == ["SHA256SUMS", "kit.json"]

@@ -84,28 +84,19 @@ def test_a_list_of_mirrors(tmp_path):
     assert apt.resolve_mirror("http://mirror.example/debian/") == "http://mirror.example/debian"
 
 
-def test_os_release():
-    text = '# a comment\nID=debian\nPRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\nEMPTY=\n'
-    assert apt.parse_os_release(text) == {
-        "ID": "debian",
-        "PRETTY_NAME": "Debian GNU/Linux 12 (bookworm)",
-        "EMPTY": "",
-    }
-
-
 needs_apt = pytest.mark.skipif(not apt.program("apt-get"), reason="a system without apt")
 
 
 @needs_apt
 def test_a_mirror_that_does_not_answer_is_told(tmp_path):
-    state = apt.State(tmp_path / "apt", [f"deb file:{tmp_path}/nowhere trixie main"])
+    state = apt.AptState(tmp_path / "apt", [f"deb file:{tmp_path}/nowhere trixie main"])
     with pytest.raises(LabError, match="no usable package lists"):
         state.update()
 
 
 @needs_apt
 def test_the_machine_s_own_sources_and_lists_are_not_used(tmp_path):
-    state = apt.State(tmp_path / "apt", [])
+    state = apt.AptState(tmp_path / "apt", [])
     dump = subprocess.run(["apt-config", "dump"], env=state.environ, capture_output=True, text=True, check=True).stdout
     settings = dict(line.lower().rstrip(";").split(" ", 1) for line in dump.splitlines())
     for name in (

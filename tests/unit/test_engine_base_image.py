@@ -7,8 +7,8 @@ import pytest
 import requests
 from docker.errors import APIError, ImageNotFound
 from dockerlab import labels
-from dockerlab.engine import apt, certificates
-from dockerlab.engine.base import base_image, bootstrap
+from dockerlab.engine import apt, certificates, versions
+from dockerlab.engine.base import base_image, bootstrap, bundle, official
 from dockerlab.errors import BaseImageMissing, EngineUnreachable, LabError
 
 
@@ -42,11 +42,12 @@ class PlayedEngine:
     def _url(self, path, *arguments):
         return path.format(*arguments)
 
-    def get(self, url, timeout):
+    def _get(self, url, timeout):
         assert timeout <= 5
         self.asked += 1
         if isinstance(self.registry, Exception):
             raise self.registry
+        return types.SimpleNamespace(close=list)
 
     def _raise_for_status(self, response):
         if self.registry:
@@ -76,7 +77,7 @@ def bootstrapped(monkeypatch):
         client.tags.append("dockerlab/base:trixie")
         return "dockerlab/base:trixie"
 
-    monkeypatch.setattr(bootstrap, "bootstrap", play)
+    monkeypatch.setattr(bootstrap, "make", play)
 
 
 def quiet(_):
@@ -84,8 +85,8 @@ def quiet(_):
 
 
 def test_the_official_image_goes_first():
-    engine = PlayedEngine("dockerlab/base:trixie", base_image.OFFICIAL)
-    assert base_image.ensure(engine, pytest.fail) == base_image.BaseImage(base_image.OFFICIAL, "present")
+    engine = PlayedEngine("dockerlab/base:trixie", versions.BASE_IMAGE)
+    assert base_image.ensure(engine, pytest.fail) == base_image.BaseImage(versions.BASE_IMAGE, "present")
 
 
 def test_the_lab_s_own_image_goes_before_a_pull():
@@ -97,12 +98,12 @@ def test_the_lab_s_own_image_goes_before_a_pull():
 def test_pulled():
     said = []
     engine = PlayedEngine(registry="")
-    assert base_image.ensure(engine, said.append) == base_image.BaseImage(base_image.OFFICIAL, "pulled")
-    assert f"docker image rm {base_image.OFFICIAL}" in said[0]
-    assert said[-1] == f"Base image: {base_image.OFFICIAL} is ready (pulled)."
+    assert base_image.ensure(engine, said.append) == base_image.BaseImage(versions.BASE_IMAGE, "pulled")
+    assert f"docker image rm {versions.BASE_IMAGE}" in said[0]
+    assert said[-1] == f"Base image: {versions.BASE_IMAGE} is ready (pulled)."
 
 
-@pytest.mark.parametrize("tag", [base_image.OFFICIAL, "dockerlab/base:trixie"])
+@pytest.mark.parametrize("tag", [versions.BASE_IMAGE, "dockerlab/base:trixie"])
 def test_loaded(tmp_path, monkeypatch, tag):
     (tmp_path / "base.tar").write_text(tag)
     monkeypatch.setenv("DOCKERLAB_BUNDLE", str(tmp_path))
@@ -151,17 +152,17 @@ def test_a_registry_that_does_not_answer_is_remembered(bootstrapped):
     engine.tags.clear()
     base_image.ensure(engine, quiet)
     assert engine.asked == 1
-    assert base_image.registry_problem(engine) == "no such host"  # the doctor asks anew
+    assert official.registry_problem(engine) == "no such host"  # the doctor asks anew
     assert engine.asked == 2
     engine.registry = ""
-    assert base_image.registry_problem(engine) == ""
+    assert official.registry_problem(engine) == ""
     engine.tags.clear()
     assert base_image.ensure(engine, quiet).origin == "pulled"
 
 
 def test_a_registry_that_is_silent_is_given_up():
     engine = PlayedEngine(registry=requests.exceptions.ReadTimeout("5 s"))
-    assert base_image.registry_problem(engine) == "no registry answers"
+    assert official.registry_problem(engine) == "no registry answers"
 
 
 def test_an_engine_that_goes_away_is_told(monkeypatch):
@@ -179,12 +180,12 @@ def test_a_cache_that_cannot_be_written_is_told(tmp_path, monkeypatch):
 
 def test_where_tls_is_opened_the_official_image_is_derived_from(monkeypatch):
     monkeypatch.setattr(certificates, "of_this_machine", lambda: ("PEM",))
-    monkeypatch.setattr(base_image, "_is_stopped", lambda _: True)
-    engine = PlayedEngine(base_image.OFFICIAL)
+    monkeypatch.setattr(official, "_is_stopped", lambda _: True)
+    engine = PlayedEngine(versions.BASE_IMAGE)
     built = []
     engine.images = types.SimpleNamespace(build=lambda **options: built.append(options))
     image = base_image.ensure(engine, quiet)
-    assert image.tag == base_image.derived_tag(("PEM",)) == built[0]["tag"]
+    assert image.tag == official.derived_tag(("PEM",)) == built[0]["tag"]
     assert image.tag.startswith(f"{labels.BASE_REPOSITORY}:")
     assert built[0]["labels"] == {labels.BASE: "1"}
     engine.tags.append(image.tag)
@@ -194,18 +195,18 @@ def test_where_tls_is_opened_the_official_image_is_derived_from(monkeypatch):
 def test_where_it_is_not_opened_this_is_asked_once(monkeypatch):
     asked = []
     monkeypatch.setattr(certificates, "of_this_machine", lambda: ("PEM",))
-    monkeypatch.setattr(base_image, "_is_stopped", lambda _: bool(asked.append(1)))
-    engine = PlayedEngine(base_image.OFFICIAL)
+    monkeypatch.setattr(official, "_is_stopped", lambda _: bool(asked.append(1)))
+    engine = PlayedEngine(versions.BASE_IMAGE)
     for _ in range(2):
-        assert base_image.ensure(engine, quiet).tag == base_image.OFFICIAL
+        assert base_image.ensure(engine, quiet).tag == versions.BASE_IMAGE
     assert len(asked) == 1
 
 
 def test_archives_of_a_bundle(tmp_path):
     for name in ("app.tar", "base.tar.zst", "wheels.zip", "z.tgz"):
         (tmp_path / name).touch()
-    assert [path.name for path in base_image.archives(tmp_path)] == ["base.tar.zst", "app.tar", "z.tgz"]
-    assert base_image.archives(tmp_path / "app.tar") == [tmp_path / "app.tar"]
+    assert [path.name for path in bundle.archives(tmp_path)] == ["base.tar.zst", "app.tar", "z.tgz"]
+    assert bundle.archives(tmp_path / "app.tar") == [tmp_path / "app.tar"]
 
 
 def test_a_foreign_processor_is_refused(monkeypatch):

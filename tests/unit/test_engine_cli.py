@@ -4,7 +4,7 @@ import sys
 
 import pytest
 from dockerlab import cli, engine
-from dockerlab.engine import doctor
+from dockerlab.engine import diagnosis
 from dockerlab.errors import EngineMissing, LabError
 from typer.testing import CliRunner
 
@@ -23,7 +23,7 @@ def missing(monkeypatch):
 
     monkeypatch.setattr(engine, "ensure", raise_missing)
     monkeypatch.setattr(engine, "find", raise_missing)
-    monkeypatch.setattr(doctor.discovery, "find", raise_missing)
+    monkeypatch.setattr(diagnosis.discovery, "find", raise_missing)
 
 
 @pytest.mark.parametrize("command", [["setup"], ["engine", "start"]])
@@ -35,7 +35,7 @@ def test_errors_say_what_was_seen_and_what_to_do(run, missing, command):
 
 
 def test_the_doctor_says_so_too(run, missing, monkeypatch):
-    monkeypatch.setattr(doctor, "index_problem", str)
+    monkeypatch.setattr(diagnosis, "index_problem", str)
     monkeypatch.setattr(engine, "find", lambda: pytest.fail("looked for twice"))
     result = run("doctor")
     assert result.exit_code == 2
@@ -61,11 +61,11 @@ def test_the_index_is_asked_through_the_client_that_installs(monkeypatch, tmp_pa
     client.write_text("#!/bin/sh\n" + "".join(f"echo '{line}' >&2\n" for line in said) + "exit 2\n")
     client.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
-    assert doctor.index_problem() == "not reachable (no route to host)"
+    assert diagnosis.index_problem() == "not reachable (no route to host)"
     # It trusts what the system trusts, as the one of `make setup` does: a network's own authority is nowhere else.
     client.write_text('#!/bin/sh\n[ "$UV_SYSTEM_CERTS" = 1 ]\n')
     monkeypatch.delenv("UV_SYSTEM_CERTS", raising=False)
-    assert doctor.index_problem() == ""
+    assert diagnosis.index_problem() == ""
 
 
 def test_a_lab_error_is_shown_with_its_log(run, monkeypatch):

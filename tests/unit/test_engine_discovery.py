@@ -9,11 +9,11 @@ from pathlib import Path
 
 import dockerlab.engine
 import pytest
-from dockerlab.engine import discovery, sources, systems
+from dockerlab.engine import discovery, endpoints, systems
 from dockerlab.engine.own import embedded
 from dockerlab.errors import EngineMissing, EngineUnreachable
 
-HERE = sources.Endpoint("unix:///s.sock", "default socket")
+HERE = endpoints.Endpoint("unix:///s.sock", "default socket")
 VERSION = {
     "Version": "26.1.5+dfsg1",
     "ApiVersion": "1.45",
@@ -41,7 +41,7 @@ def no_engine(monkeypatch, tmp_path):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("DOCKERLAB_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(sources, "default_sockets", lambda *_: [])
+    monkeypatch.setattr(endpoints, "default_sockets", lambda *_: [])
 
 
 def test_docker():
@@ -108,7 +108,7 @@ def test_an_engine_that_hangs_is_waited_for_no_longer_than_one_that_works_needs(
     with pytest.raises(EngineUnreachable, match=r"does not answer \(timed out\)"):
         hung.client(timeout=120)
     with pytest.raises(EngineUnreachable, match=r"does not answer \(timed out\)"):
-        discovery.probe(sources.Endpoint(hung.url, "default socket"))
+        discovery.probe(endpoints.Endpoint(hung.url, "default socket"))
     assert time.monotonic() - began < 30
 
 
@@ -135,7 +135,7 @@ def test_what_answers_otherwise_is_not_told_as_silent(status, answer, told):
     with http.server.HTTPServer(("127.0.0.1", 0), Other) as server:
         threading.Thread(target=server.handle_request, daemon=True).start()
         with pytest.raises(EngineUnreachable) as error:
-            discovery.probe(sources.Endpoint(f"tcp://127.0.0.1:{server.server_port}", "DOCKER_HOST"))
+            discovery.probe(endpoints.Endpoint(f"tcp://127.0.0.1:{server.server_port}", "DOCKER_HOST"))
     assert told in error.value.seen
 
 
@@ -149,21 +149,21 @@ def test_what_answers_otherwise_is_not_told_as_silent(status, answer, told):
 )
 def test_an_address_that_is_mistyped_is_not_told_as_an_engine_that_is_silent(url, cert_path, told):
     with pytest.raises(EngineUnreachable) as error:
-        discovery.probe(sources.Endpoint(url, "DOCKER_HOST", cert_path, tls_verify=True))
+        discovery.probe(endpoints.Endpoint(url, "DOCKER_HOST", cert_path, tls_verify=True))
     assert told in error.value.seen
 
 
 def test_a_socket_that_may_not_be_opened_is_told(no_engine, monkeypatch):
-    monkeypatch.setattr(sources, "default_sockets", lambda *_: [HERE])
-    monkeypatch.setattr(sources, "knock", lambda _: "denied")
+    monkeypatch.setattr(endpoints, "default_sockets", lambda *_: [HERE])
+    monkeypatch.setattr(endpoints, "knock", lambda _: "denied")
     with pytest.raises(EngineUnreachable, match="may not open it") as denied:
         discovery.find()
     assert "usermod" in denied.value.do
 
 
 def test_a_stale_socket_is_passed_over(no_engine, monkeypatch):
-    monkeypatch.setattr(sources, "default_sockets", lambda *_: [HERE])
-    monkeypatch.setattr(sources, "knock", lambda _: "refused")
+    monkeypatch.setattr(endpoints, "default_sockets", lambda *_: [HERE])
+    monkeypatch.setattr(endpoints, "knock", lambda _: "refused")
     with pytest.raises(EngineMissing):
         discovery.find()
 
@@ -176,7 +176,7 @@ def test_nothing_is_started_where_the_embedded_engine_cannot_run(no_engine, monk
 
 
 def test_the_embedded_engine_is_started_where_there_is_none(no_engine, monkeypatch):
-    started = sources.Endpoint("unix:///embedded.sock", "embedded")
+    started = endpoints.Endpoint("unix:///embedded.sock", "embedded")
     monkeypatch.setattr(systems, "can_embed", lambda: True)
     monkeypatch.setattr(embedded, "start", lambda _: started)
     monkeypatch.setattr(dockerlab.engine, "probe", lambda endpoint: endpoint)

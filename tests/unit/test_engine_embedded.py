@@ -8,39 +8,40 @@ from pathlib import Path
 
 import pytest
 from dockerlab import folders
-from dockerlab.engine import apt
-from dockerlab.engine.own import embedded, network
+from dockerlab.engine import apt, versions
+from dockerlab.engine.own import embedded, engine_folder, network, packages
+from dockerlab.engine.own.engine_folder import EngineFolder
 from dockerlab.errors import EngineMissing, EngineUnreachable, LabError
 
-SOURCE = apt.Source("debian", "trixie", "http://mirror.example/debian", "", Path("/keys"))
+SOURCE = apt.AptSource("debian", "trixie", "http://mirror.example/debian", "")
 
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path, monkeypatch):
     monkeypatch.setenv("DOCKERLAB_CACHE", str(tmp_path / "cache"))
-    run = embedded.places().run  # elsewhere, where the cache's path is long
+    run = EngineFolder.default().run  # elsewhere, where the cache's path is long
     yield tmp_path / "cache"
     if not run.is_relative_to(tmp_path):
         shutil.rmtree(run, ignore_errors=True)
 
 
 def test_all_lies_in_the_cache_folder():
-    here = embedded.Places(Path("/home/me/.cache/dockerlab/engine"))
+    here = EngineFolder(Path("/home/me/.cache/dockerlab/engine"))
     assert here.socket == Path("/home/me/.cache/dockerlab/engine/run/docker.sock")
 
 
 def test_a_long_path_gives_a_short_socket():
     home = Path("/home") / ("a" * 60) / "b"
-    here, there = embedded.Places(home), embedded.Places(home / "c")
+    here, there = EngineFolder(home), EngineFolder(home / "c")
     assert here.data.is_relative_to(home)
     assert here.run.parent == Path("/run")
     assert here.run != there.run
-    for places in (here, there, embedded.Places(Path("/home/me/.cache/dockerlab/engine"))):
-        assert len(str(places.exec_root / "containerd/containerd-debug.sock")) <= embedded.LONGEST_SOCKET
+    for places in (here, there, EngineFolder(Path("/home/me/.cache/dockerlab/engine"))):
+        assert len(str(places.exec_root / "containerd/containerd-debug.sock")) <= engine_folder.LONGEST_SOCKET
 
 
 def test_a_stale_pid_file_ends_no_one(cache):
-    here = embedded.places()
+    here = EngineFolder.default()
     here.run.mkdir(parents=True)
     here.pid_file.write_text(str(os.getpid()))  # a process of somebody else has the number by now: this one
     assert embedded.running() is None
@@ -62,7 +63,7 @@ def test_another_daemon_on_the_same_bridge_is_not_broken(monkeypatch):
         with pytest.raises(EngineUnreachable, match=f"process {other.pid}"):
             embedded.start()
         monkeypatch.setattr(network, "namespace", lambda pid="self": str(pid))
-        assert embedded._other_daemon(embedded.places()) is None  # in another network it does no harm
+        assert embedded._other_daemon(EngineFolder.default()) is None  # in another network it does no harm
         other.terminate()
 
 
@@ -72,7 +73,7 @@ def test_a_system_without_packages_is_told(monkeypatch):
 
     monkeypatch.setattr(apt, "machine_source", none)
     with pytest.raises(EngineMissing, match=r"cannot fetch one\. The lab knows no packages for Fedora") as missing:
-        embedded.fetch()
+        packages.fetch()
     assert "your distribution's packages" in missing.value.do
 
 
@@ -94,7 +95,7 @@ def build_package(folder, name, files):
 
 
 class PlayedMirror:
-    """In place of `apt.State`: packages of a few bytes, and interruptions where a test wants them."""
+    """In place of `apt.AptState`: packages of a few bytes, and interruptions where a test wants them."""
 
     packages: tuple[Path, ...] = ()
     interruptions = 0
@@ -131,37 +132,37 @@ def mirror(tmp_path, monkeypatch):
     )
     PlayedMirror.interruptions = PlayedMirror.fetched = 0
     monkeypatch.setattr(apt, "machine_source", lambda: SOURCE)
-    monkeypatch.setattr(apt, "State", PlayedMirror)
+    monkeypatch.setattr(apt, "AptState", PlayedMirror)
     return PlayedMirror
 
 
 def test_fetch_says_what_and_where_and_how_to_remove_it(mirror, cache):
     said = []
-    embedded.fetch(said.append)
+    packages.fetch(said.append)
     [paragraph] = said
     for part in ("Debian trixie", "docker.io", " MB", str(cache / "engine"), "dockerlab engine remove"):
         assert part in paragraph
 
 
 def test_fetch_unpacks_once(mirror, cache):
-    embedded.fetch(lambda _: None)
-    embedded.fetch(lambda _: pytest.fail("said again"))
+    packages.fetch(lambda _: None)
+    packages.fetch(lambda _: pytest.fail("said again"))
     assert mirror.fetched == 1
-    packages = cache / "engine" / "packages"
-    assert (packages / "usr/sbin/dockerd").read_text() == "docker.io usr/sbin/dockerd"
+    unpacked = cache / "engine" / "packages"
+    assert (unpacked / "usr/sbin/dockerd").read_text() == "docker.io usr/sbin/dockerd"
     assert folders.others(cache / "engine") == ["packages"]
-    plugin = packages / "docker-config/cli-plugins/docker-buildx"
-    assert plugin.resolve() == (packages / "usr/libexec/docker/cli-plugins/docker-buildx").resolve()
+    plugin = unpacked / "docker-config/cli-plugins/docker-buildx"
+    assert plugin.resolve() == (unpacked / "usr/libexec/docker/cli-plugins/docker-buildx").resolve()
 
 
 def test_an_interrupted_fetch_begins_anew(mirror, cache):
     mirror.interruptions = 1
     with pytest.raises(KeyboardInterrupt):
-        embedded.fetch(lambda _: None)
+        packages.fetch(lambda _: None)
     assert not (cache / "engine" / "packages").exists()
     killed = cache / "engine" / "fetch-killed"  # as if it had been killed while unpacking, too
     (killed / "packages").mkdir(parents=True)
-    embedded.fetch(lambda _: None)
+    packages.fetch(lambda _: None)
     assert (cache / "engine/packages/usr/sbin/dockerd").exists()
     assert not killed.exists()
 
@@ -171,54 +172,54 @@ def test_a_damaged_package_is_told(mirror, tmp_path, cache):
     damaged.write_bytes(b"!<arch>\n")
     mirror.packages = (damaged,)
     with pytest.raises(LabError, match="dpkg-deb"):
-        embedded.fetch(lambda _: None)
+        packages.fetch(lambda _: None)
     assert not (cache / "engine" / "packages").exists()
 
 
 def test_the_cli_is_found_first(mirror, cache):
-    assert embedded.cli_environment({"PATH": "/bin"}) == {}
-    embedded.fetch(lambda _: None)
-    environment = embedded.cli_environment({"PATH": "/bin"})
-    packages = cache / "engine" / "packages"
-    assert environment["PATH"].split(os.pathsep) == [f"{packages}/usr/bin", f"{packages}/usr/sbin", "/bin"]
-    assert environment["DOCKER_CONFIG"] == f"{packages}/docker-config"
+    assert packages.cli_environment({"PATH": "/bin"}) == {}
+    packages.fetch(lambda _: None)
+    environment = packages.cli_environment({"PATH": "/bin"})
+    unpacked = cache / "engine" / "packages"
+    assert environment["PATH"].split(os.pathsep) == [f"{unpacked}/usr/bin", f"{unpacked}/usr/sbin", "/bin"]
+    assert environment["DOCKER_CONFIG"] == f"{unpacked}/docker-config"
 
 
 def test_the_cli_reads_the_user_s_settings_and_nothing_is_copied(mirror, cache, tmp_path):
     """Their `config.json` has the credentials for registries, or names the helper that has them."""
-    embedded.fetch(lambda _: None)
+    packages.fetch(lambda _: None)
     ours = cache / "engine/packages/docker-config/config.json"
     users = tmp_path / "users/config.json"
     users.parent.mkdir()
     environ = {"PATH": "/bin", "DOCKER_CONFIG": str(users.parent)}
 
-    embedded.cli_environment(environ)
+    packages.cli_environment(environ)
     assert not os.path.lexists(ours)
     users.write_text('{"credsStore": "x"}')
-    found = embedded.cli_environment(environ)
+    found = packages.cli_environment(environ)
     assert ours.readlink() == users
-    embedded.cli_environment(environ | found)  # a child of ours, which has our folder in its environment
+    packages.cli_environment(environ | found)  # a child of ours, which has our folder in its environment
     assert ours.read_text() == '{"credsStore": "x"}'
     assert [path.name for path in ours.parent.iterdir()] in (["config.json", "cli-plugins"], ["cli-plugins", ours.name])
 
     other = tmp_path / "others/config.json"
     other.parent.mkdir()
     other.write_text("{}")
-    embedded.cli_environment(environ | {"DOCKER_CONFIG": str(other.parent)})
+    packages.cli_environment(environ | {"DOCKER_CONFIG": str(other.parent)})
     assert ours.readlink() == other
     other.unlink()
-    embedded.cli_environment(environ | {"DOCKER_CONFIG": str(other.parent)})
+    packages.cli_environment(environ | {"DOCKER_CONFIG": str(other.parent)})
     assert not os.path.lexists(ours)
     ours.write_text('{"auths": {}}')  # somebody has logged in with our folder in their environment
-    embedded.cli_environment(environ)
+    packages.cli_environment(environ)
     assert not ours.is_symlink()
     assert users.read_text() == '{"credsStore": "x"}'
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the embedded engine is for Linux")
 def test_an_engine_that_does_not_start_shows_its_log(mirror, cache, monkeypatch):
-    embedded.fetch(lambda _: None)
-    monkeypatch.setattr(embedded, "HOST_PROGRAMS", {})
+    packages.fetch(lambda _: None)
+    monkeypatch.setattr(versions, "HOST_PROGRAMS", {})
     monkeypatch.setattr(embedded, "_other_daemon", lambda _: None)
     monkeypatch.setattr(network, "remember", lambda _: None)
     daemon = cache / "engine/packages/usr/sbin/dockerd"
@@ -230,8 +231,8 @@ def test_an_engine_that_does_not_start_shows_its_log(mirror, cache, monkeypatch)
 
 
 def test_a_file_system_without_overlay_falls_back(mirror, cache, monkeypatch):
-    embedded.fetch(lambda _: None)
-    monkeypatch.setattr(embedded, "HOST_PROGRAMS", {})
+    packages.fetch(lambda _: None)
+    monkeypatch.setattr(versions, "HOST_PROGRAMS", {})
     monkeypatch.setattr(embedded, "_other_daemon", lambda _: None)
     monkeypatch.setattr(network, "remember", lambda _: None)
     daemon = cache / "engine/packages/usr/sbin/dockerd"

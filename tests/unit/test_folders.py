@@ -11,7 +11,7 @@ from audits import contents
 from dockerlab import cli, engine, folders, open_lab
 from dockerlab.audit.auditor import audit_lab
 from dockerlab.engine.base import bootstrap
-from dockerlab.engine.own import embedded
+from dockerlab.engine.own import embedded, engine_folder, packages
 from dockerlab.errors import EngineMissing, LabError
 from dockerlab.lab import ledger, sweep, workspace
 from dockerlab.lab.progress import LessonRun
@@ -34,7 +34,7 @@ def places(tmp_path, monkeypatch):
     """A workspace and a cache folder, neither of which exists yet."""
     monkeypatch.setenv("DOCKERLAB_WORKSPACE", str(tmp_path / "workspace"))
     monkeypatch.setenv("DOCKERLAB_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(embedded, "LONGEST_SOCKET", 1000)  # so that sockets are in the cache folder
+    monkeypatch.setattr(engine_folder, "LONGEST_SOCKET", 1000)  # so that sockets are in the cache folder
     monkeypatch.setattr(embedded, "_daemons", list)  # the machine's own engine is no part of this
     monkeypatch.setattr(embedded, "_orphans", lambda here: [])
     monkeypatch.chdir(tmp_path)
@@ -198,7 +198,7 @@ def test_a_cache_folder_of_an_earlier_version_is_used_and_stays(places, nowhere)
     before = contents(places)
     for name in folders.CACHED:
         assert folders.cached(name) == places / "cache" / name
-    embedded.fetch(lambda _: pytest.fail("fetched"))
+    packages.fetch(lambda _: pytest.fail("fetched"))
     cleaned = dockerlab("clean", "--everything")
     assert cleaned.exit_code == 0, cleaned.output
     before.pop("cache")
@@ -214,7 +214,7 @@ def test_what_a_killed_process_left_is_removed_in_our_folder_only(places, monkey
     for folder, ours in ((folders.cached("base"), True), (write(places / "theirs", "x"), False)):
         write(folder, "work-1/mine.txt")
         with pytest.raises(KeyError):
-            list(bootstrap._make(source, (), folder / "archive"))
+            list(bootstrap._packed(source, (), folder / "archive"))
         assert (folder / "work-1").exists() != ours
 
 

@@ -11,6 +11,7 @@ LOADED = """
 import sys
 import dockerlab
 print(*sorted({name.partition(".")[0] for name in sys.modules}))
+print(*sys.modules)
 import dockerlab.cli
 print(*sorted({name.partition(".")[0] for name in sys.modules}))
 """
@@ -36,8 +37,10 @@ def python(source):
 def test_nothing_slow_is_loaded_before_it_is_needed():
     done = python(LOADED)
     assert not done.stderr
-    library, command = (set(line.split()) for line in done.stdout.splitlines())
+    library, modules, command = (set(line.split()) for line in done.stdout.splitlines())
     assert "dockerlab" in library
+    assert "dockerlab.engine.discovery" in modules
+    assert not {name for name in modules if name.startswith("dockerlab.engine.own")}  # most readers have an engine
     assert not library & (SLOW | {"rich", "typer"})
     assert "typer" in command
     assert not command & SLOW

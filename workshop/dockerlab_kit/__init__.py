@@ -1,1 +1,1 @@
-"""The offline kit, for whoever gives a workshop: `making` writes one, `sharing` serves it to a room."""
+"""The offline kit, for a workshop: `making` writes one, `sharing` serves it to a room."""

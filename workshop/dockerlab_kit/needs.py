@@ -36,7 +36,7 @@ def sources(texts: Iterable[str]) -> set[str]:
 
 
 def packages(texts: Iterable[str]) -> set[str]:
-    """The packages of the distribution that `apt-get install` is asked for."""
+    """The packages of the distribution that `apt-get install` names."""
     found = set()
     for text in texts:
         for words in _APT.findall(_CONTINUED.sub(" ", text)):

@@ -1,8 +1,10 @@
-"""The page for participants that lies in a kit."""
+"""The page for participants in a kit."""
 
 from __future__ import annotations
 
 from typing import Any
+
+from dockerlab.engine import versions
 
 _PAGE = """\
 # The lab, with no network
@@ -18,7 +20,7 @@ make lab DOCKERLAB_KIT="$OLDPWD"     # checks each file here, then sets up the l
 ```
 
 Moved into the lab's folder under the name `kit`, it is found without `DOCKERLAB_KIT`. You need `make` and
-Python {python}; to have the engine brought, too, you need root on Debian 12 or 13. An engine of your own is used if
+Python {python}; to have the engine brought, too, you need root on Debian {debian}. An engine of your own is used if
 there is one.
 
 ## What is in it
@@ -46,10 +48,11 @@ missing. Then run `make lab` again. Nothing is set up from a kit that is not who
 
 
 def page(about: dict[str, Any]) -> str:
-    """The page, in Markdown, for a kit that tells this of itself."""
+    """The page, in Markdown, for a kit with this `kit.json`."""
     return _PAGE.format(
         arch=about["arch"],
         python=" or ".join(about["python"]),
+        debian=" or ".join(map(str, versions.DEBIAN)),
         made=about["made"][:10],
         tag=about["base"]["tag"],
         left_out="\n".join(f"- {line}" for line in about["left_out"]),

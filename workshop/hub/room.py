@@ -23,7 +23,7 @@ import docker
 from docker.errors import APIError, NotFound
 from dockerlab import engine, labels
 from dockerlab.errors import LabError
-from dockerlab_kit.making import lab_files
+from dockerlab_kit import lab_source
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -197,7 +197,7 @@ def build() -> None:
     with _client() as client, tempfile.TemporaryDirectory(prefix="dockerlab-hub-") as folder:
         base = engine.base_image.ensure(client)
         context = Path(folder)
-        for name in lab_files(ROOT):
+        for name in lab_source.files(ROOT):
             (context / "lab" / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, context / "lab" / name)
         for path in (HERE / "Dockerfile", HERE / "start.sh", ROOT / ".devcontainer" / "nested_cgroups.sh"):

@@ -11,7 +11,6 @@ from ..errors import EngineMissing
 from . import systems
 from .base import base_image
 from .discovery import Engine, find, probe
-from .own import embedded
 
 __all__ = ["Engine", "base_image", "ensure", "find", "probe"]
 
@@ -31,4 +30,6 @@ def ensure(report: Callable[[str], None] = print) -> Engine:
     except EngineMissing:
         if not systems.can_embed():
             raise
+    from .own import embedded  # only where there is no other engine
+
     return probe(embedded.start(report))

@@ -7,6 +7,7 @@ proxy and the keyring are the machine's.
 from __future__ import annotations
 
 import os
+import platform
 import re
 import shutil
 import subprocess
@@ -18,15 +19,10 @@ from types import MappingProxyType
 from urllib.parse import quote
 
 from ..errors import LabError
+from . import versions
 
 # Without the release files: a machine whose lists were never fetched knows its mirror all the same.
 _TARGETS = ["apt-get", "indextargets", "--no-release-info", "--format", "$(REPO_URI)|$(RELEASE)|$(COMPONENT)"]
-_KEYRINGS = {
-    "debian": Path("/usr/share/keyrings/debian-archive-keyring.gpg"),
-    "ubuntu": Path("/usr/share/keyrings/ubuntu-archive-keyring.gpg"),
-}
-_OLDEST = {"debian": 12, "ubuntu": 22.04}
-"""Debian 13's engine needs libc 2.34 or later, which Debian 12 and Ubuntu 22.04 have (its packages' `Depends`)."""
 
 
 class NoSource(LabError):
@@ -34,7 +30,7 @@ class NoSource(LabError):
 
 
 @dataclass(frozen=True)
-class Source:
+class AptSource:
     """The distribution that packages are fetched from, at this machine's own mirror.
 
     Attributes:
@@ -42,44 +38,40 @@ class Source:
         codename: the release to fetch from: ``trixie``; on Ubuntu the machine's own.
         mirror: the URI of the archive.
         security: the URI of the archive of security updates, or "" where the machine has none.
-        keyring: the distribution's keys, which signatures are checked against.
     """
 
     family: str
     codename: str
     mirror: str
     security: str
-    keyring: Path
 
     @property
     def name(self) -> str:
         return f"{self.family.capitalize()} {self.codename}"
 
     @property
-    def components(self) -> str:
-        return "main" if self.family == "debian" else "main universe"
-
-    @property
     def lines(self) -> list[str]:
-        """The sources, a line each, as in `sources.list`."""
+        """The sources, a line each, as in `sources.list`, with the distribution's keys for their signatures."""
+        keyring = f"/usr/share/keyrings/{self.family}-archive-keyring.gpg"
+        components = "main" if self.family == "debian" else "main universe"
         pockets = [(self.mirror, self.codename), (self.mirror, f"{self.codename}-updates")]
         if self.security:
             pockets.append((self.security, f"{self.codename}-security"))
-        return [f"deb [signed-by={self.keyring}] {uri} {suite} {self.components}" for uri, suite in pockets]
+        return [f"deb [signed-by={keyring}] {uri} {suite} {components}" for uri, suite in pockets]
 
 
-def machine_source() -> Source:
-    """The source to fetch from on this machine: Debian 13 (trixie) on Debian, the machine's own release on Ubuntu.
+def machine_source() -> AptSource:
+    """The source to fetch from on this machine: the newest of `versions.DEBIAN` on Debian, on Ubuntu its own release.
 
     Raises:
         NoSource: the machine is neither, is too old, or has no mirror of its own distribution.
     """
-    targets = run(_TARGETS).stdout
-    return choose_source(parse_os_release(Path("/etc/os-release").read_text()), targets)
+    targets = run(_TARGETS).stdout  # first: without apt there is nothing to choose from
+    return choose_source(platform.freedesktop_os_release(), targets)
 
 
-def choose_source(os_release: Mapping[str, str], targets: str) -> Source:
-    """The source for a machine that is told by its `os-release` and the targets of its apt (`apt-get indextargets`).
+def choose_source(os_release: Mapping[str, str], targets: str) -> AptSource:
+    """The source for a machine with this `os-release` and these targets of apt (`apt-get indextargets`).
 
     Args:
         os_release: the fields of `/etc/os-release`.
@@ -89,7 +81,7 @@ def choose_source(os_release: Mapping[str, str], targets: str) -> Source:
         NoSource: the machine is neither Debian nor Ubuntu, is too old, or names no mirror of its distribution.
     """
     names = [os_release.get("ID", ""), *os_release.get("ID_LIKE", "").split()]
-    family = next((name for name in names if name in _KEYRINGS), "")
+    family = next((name for name in names if name in versions.OLDEST_SYSTEM), "")
     if "ubuntu" in names:
         family = "ubuntu"  # derivatives of Ubuntu call themselves like both
     if not family:
@@ -116,12 +108,11 @@ def choose_source(os_release: Mapping[str, str], targets: str) -> Source:
         updates = {f"{release}-updates" for release in releases}
         return bool(pockets[uri] & updates), family in uri.rsplit("/", 1)[-1]
 
-    return Source(
+    return AptSource(
         family=family,
-        codename="trixie" if family == "debian" else own,
+        codename=versions.DEBIAN[max(versions.DEBIAN)] if family == "debian" else own,
         mirror=resolve_mirror(max(mirrors, key=likeness)),
         security=resolve_mirror(max(security, key=likeness)) if security else "",
-        keyring=_KEYRINGS[family],
     )
 
 
@@ -132,10 +123,10 @@ def _refuse_old(family: str, os_release: Mapping[str, str]) -> None:
         version = float(os_release.get("VERSION_ID", "99"))
     except ValueError:
         return
-    if version < _OLDEST[family]:
+    if version < versions.OLDEST_SYSTEM[family]:
         raise NoSource(
             f"{os_release.get('PRETTY_NAME', family)} is too old for the packages that the lab uses.",
-            f"Use {family.capitalize()} {_OLDEST[family]} or later.",
+            f"Use {family.capitalize()} {versions.OLDEST_SYSTEM[family]} or later.",
         )
 
 
@@ -149,12 +140,6 @@ def resolve_mirror(uri: str) -> str:
     return lines[0].rstrip("/")
 
 
-def parse_os_release(text: str) -> dict[str, str]:
-    """The fields of an `os-release` file."""
-    pairs = (line.split("=", 1) for line in text.splitlines() if "=" in line and not line.startswith("#"))
-    return {name.strip(): value.strip().strip("\"'") for name, value in pairs}
-
-
 # --- an apt state of our own -----------------------------------------------------------------------------------------
 
 
@@ -164,8 +149,8 @@ def machine_options() -> list[str]:
     return [line for line in run(["apt-config", "dump", "Acquire"]).stdout.splitlines() if kept.match(line)]
 
 
-class State:
-    """An apt state in a folder of ours: its own sources, lists and cache, and no packages installed.
+class AptState:
+    """An apt whose state is in a folder of ours: its own sources, lists and cache, and no packages installed.
 
     Args:
         folder: where it is kept.
@@ -203,14 +188,14 @@ class State:
             LabError: the mirror does not answer, does not have the release, or its signature cannot be checked.
         """
         result = run(["apt-get", "update", "-q"], environ=self.environ, check=False)
-        said = [line for line in (result.stdout + result.stderr).splitlines() if line[:2] in {"E:", "W:"}]
+        complaints = [line for line in (result.stdout + result.stderr).splitlines() if line[:2] in {"E:", "W:"}]
         # apt calls a mirror that cannot be reached a warning, and goes on with what it has: an old list, or none.
-        if result.returncode or any("Failed to fetch" in line or "NO_PUBKEY" in line for line in said):
-            if any("NO_PUBKEY" in line for line in said):
+        if result.returncode or any("Failed to fetch" in line or "NO_PUBKEY" in line for line in complaints):
+            if any("NO_PUBKEY" in line for line in complaints):
                 do = "Bring its keys up to date: `apt-get update && apt-get install debian-archive-keyring`."
             else:
                 do = "Check that the machine reaches its own mirror: `apt-get update`."
-            raise LabError("This machine's mirror gave no usable package lists.", do, log="\n".join(said))
+            raise LabError("This machine's mirror gave no usable package lists.", do, log="\n".join(complaints))
 
     def sizes(self, packages: Iterable[str]) -> dict[str, int]:
         """What is to be fetched for these packages: file names, and their size in bytes.
@@ -224,7 +209,7 @@ class State:
         return {name: int(size) for _, name, size, *_ in fields}
 
     def download(self, packages: Iterable[str], into: Path) -> None:
-        """Fetch packages into a folder; apt checks each against the signed lists, and fetches anew what is incomplete.
+        """Fetch packages into a folder; apt checks each against the signed lists, and fetches again what is incomplete.
 
         Raises:
             LabError: the mirror does not answer, or what it sent is not what was signed.
@@ -236,7 +221,7 @@ class State:
         """Fetch packages and all that they depend on, as for a machine on which nothing is installed.
 
         Args:
-            packages: what is asked for.
+            packages: their names.
             without: names of packages that are not kept.
 
         Raises:
@@ -262,22 +247,17 @@ def install_on_host(packages: Iterable[str], repository: Path | None = None) -> 
     Raises:
         LabError: apt says no.
     """
-    with tempfile.TemporaryDirectory(prefix="dockerlab-lists-") as folder:
-        _install(packages, Path(folder), repository)
-
-
-def _install(packages: Iterable[str], folder: Path, repository: Path | None) -> None:
-    lists = folder / "lists"
-    (lists / "partial").mkdir(parents=True)
-    ours = ["-o", f"Dir::State::Lists={lists}", "-o", "APT::Sandbox::User=root", "-o", "DPkg::Lock::Timeout=120"]
-    if repository:
-        sources = folder / "sources.list"  # not among the lists: apt removes there what is none
-        # Whoever gives the folder has checked it. A source is words, so no space may be in its address.
-        sources.write_text(f"deb [trusted=yes] file:{quote(str(repository))} ./\n")
-        ours += ["-o", f"Dir::Etc::SourceList={sources}", "-o", f"Dir::Etc::SourceParts={folder / 'none'}"]
     environ = environment({"DEBIAN_FRONTEND": "noninteractive"})
-    run(["apt-get", "update", "-q", *ours], environ=environ)
-    run(["apt-get", "install", "-q", "-y", "--no-install-recommends", *packages, *ours], environ=environ)
+    with tempfile.TemporaryDirectory(prefix="dockerlab-lists-") as folder:
+        lists, sources, none = (Path(folder) / name for name in ("lists", "sources.list", "none"))
+        (lists / "partial").mkdir(parents=True)
+        options = ["-o", f"Dir::State::Lists={lists}", "-o", "APT::Sandbox::User=root", "-o", "DPkg::Lock::Timeout=120"]
+        if repository:
+            # The caller has checked the folder. In a list of sources no address has a space.
+            sources.write_text(f"deb [trusted=yes] file:{quote(str(repository))} ./\n")
+            options += ["-o", f"Dir::Etc::SourceList={sources}", "-o", f"Dir::Etc::SourceParts={none}"]
+        run(["apt-get", "update", "-q", *options], environ=environ)
+        run(["apt-get", "install", "-q", "-y", "--no-install-recommends", *packages, *options], environ=environ)
 
 
 def environment(more: Mapping[str, str] = MappingProxyType({})) -> dict[str, str]:

@@ -23,6 +23,9 @@ BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
 VARIABLES = ("SSL_CERT_FILE", "PIP_CERT", "REQUESTS_CA_BUNDLE")
 """What Python's ssl (and httpx), pip and requests read the name of a bundle from."""
 
+ENVIRONMENT = dict.fromkeys(VARIABLES, BUNDLE)
+"""The environment of images that trust what this machine trusts."""
+
 UV = {"UV_SYSTEM_CERTS": "1"}
 """With this, uv trusts what the system trusts; else it knows the public authorities only (its page on TLS)."""
 
@@ -44,7 +47,7 @@ def added(store: Path, environ: Mapping[str, str], public: Path) -> tuple[str, .
     """
     files = sorted(store.rglob("*.crt")) if store.is_dir() else []
     named = {Path(environ[name]) for name in VARIABLES if environ.get(name)}
-    # The system's bundle is the public authorities and those of the store, which we have by now.
+    # The system's bundle is the public authorities and those of the store, which are in `files` already.
     files += sorted(path for path in named if path.is_file() and path.resolve() != Path(BUNDLE).resolve())
     known = {_fingerprint(pem) for pem in _read(public)}
     found = {_fingerprint(pem): pem for path in files for pem in _read(path)}

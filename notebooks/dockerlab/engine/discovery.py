@@ -16,15 +16,11 @@ from docker.tls import TLSConfig
 from requests.exceptions import JSONDecodeError, RequestException
 
 from ..errors import EngineMissing, EngineUnreachable
-from . import sources, systems
-from .own import embedded
-from .sources import Endpoint
+from . import endpoints, systems, versions
+from .endpoints import Endpoint
 
 HELLO_SECONDS = 15
 """How long an engine may take to say which API it speaks. One that does not, hangs; others may need longer to work."""
-
-OLDEST_API = (1, 41)
-"""The API of Docker Engine 20.10, the oldest that the lessons were measured on (engine API version history)."""
 
 PODMAN_LIMITS = (
     "Podman answers on Docker's socket, and not everything is the same: its builder tells steps as text only, "
@@ -32,13 +28,11 @@ PODMAN_LIMITS = (
 )
 
 
-@dataclass(frozen=True)
-class Engine:
-    """An engine that answered.
+@dataclass(frozen=True, kw_only=True)
+class Engine(Endpoint):
+    """An engine that answered, and its endpoint.
 
     Attributes:
-        url: the engine's address: ``unix:///var/run/docker.sock``.
-        source: who named it: ``DOCKER_HOST``, ``context NAME``, ``default socket``, ``embedded``.
         kind: ``docker`` or ``podman``.
         id: the engine's own id, as `docker info` shows it.
         version: ``26.1.5``, without what a distribution adds to it.
@@ -48,12 +42,8 @@ class Engine:
         storage: where layers are kept: ``overlay2``, ``overlayfs`` (the containerd store), ``vfs``.
         cgroup: ``1`` or ``2``.
         rootless: whether the engine itself runs without root.
-        cert_path: the folder of the TLS certificates, where the connection has any.
-        tls_verify: whether the engine's certificate is checked.
     """
 
-    url: str
-    source: str
     kind: str
     id: str
     version: str
@@ -63,20 +53,18 @@ class Engine:
     storage: str
     cgroup: str
     rootless: bool
-    cert_path: Path | None = None
-    tls_verify: bool = False
 
     def client(self, timeout: float = 120) -> docker.DockerClient:
         """A client of the docker SDK for this engine.
 
         Args:
-            timeout: how many seconds the engine may be silent during one request; during the first, which asks for its
-                version, `HELLO_SECONDS` at most.
+            timeout: seconds that the engine may be silent during a request; at most `HELLO_SECONDS` during the first,
+                a request for its version.
 
         Raises:
             EngineUnreachable: the engine no longer answers.
         """
-        return _connect(Endpoint(self.url, self.source, self.cert_path, self.tls_verify), timeout)
+        return _connect(self, timeout)
 
     @property
     def environment(self) -> dict[str, str]:
@@ -90,7 +78,9 @@ class Engine:
             if self.tls_verify:
                 environment["DOCKER_TLS_VERIFY"] = "1"
         if self.source == "embedded" or not shutil.which("docker"):
-            environment |= embedded.cli_environment(environment)
+            from .own import packages  # only where the lab's own engine is meant
+
+            environment |= packages.cli_environment(environment)
         return environment
 
     def describe(self) -> str:
@@ -108,22 +98,24 @@ def find() -> Engine:
         EngineUnreachable: an engine is named or its socket is there, and it cannot be used.
     """
     home = Path.home()
-    if endpoint := sources.named(os.environ, home):
+    if endpoint := endpoints.named(os.environ, home):
         return probe(endpoint)
     denied = None
-    for endpoint in sources.default_sockets(platform.system(), os.environ, home):
-        heard = sources.knock(endpoint.url)
-        if heard == "denied":
+    for endpoint in endpoints.default_sockets(platform.system(), os.environ, home):
+        answer = endpoints.knock(endpoint.url)
+        if answer == "denied":
             denied = denied or endpoint
-        elif heard == "listening":
+        elif answer == "listening":
             try:
                 return probe(endpoint)
             except EngineUnreachable:
-                # A named pipe says nothing until it is asked; a socket that listens and does not answer is an engine's.
+                # Only a request shows whether a named pipe has an engine; a socket that listens is surely an engine's.
                 if not endpoint.url.startswith("npipe:"):
                     raise
-    if endpoint := embedded.running():
-        return probe(endpoint)
+    from .own import embedded  # only where there is no other engine
+
+    if own := embedded.running():
+        return probe(own)
     if denied:
         raise EngineUnreachable(
             f"There is an engine's socket at {denied.url}, and this user may not open it.",
@@ -136,7 +128,8 @@ def probe(endpoint: Endpoint, timeout: float = HELLO_SECONDS) -> Engine:
     """Ask an engine what it is.
 
     Args:
-        timeout: how many seconds it may take to answer.
+        endpoint: where it is.
+        timeout: seconds that it may take to answer.
 
     Raises:
         EngineUnreachable: it does not answer, it is too old, or it runs Windows containers.
@@ -154,7 +147,7 @@ def probe(endpoint: Endpoint, timeout: float = HELLO_SECONDS) -> Engine:
 
 
 def describe_answers(endpoint: Endpoint, version: dict[str, Any], info: dict[str, Any]) -> Engine:
-    """The engine that these answers to `/version` and `/info` tell of."""
+    """The engine that gives these answers to `/version` and `/info`."""
     components = " ".join(part.get("Name", "") for part in version.get("Components") or [])
     options = " ".join(info.get("SecurityOptions") or [])
     return Engine(
@@ -181,11 +174,11 @@ def refuse_unusable(engine: Engine, os_type: str = "linux") -> None:
             f"The engine at {engine.url} runs {os_type} containers; the lessons need Linux containers.",
             "Choose “Switch to Linux containers” in Docker Desktop's menu.",
         )
-    if tuple(int(part) for part in engine.api_version.split(".")[:2]) < OLDEST_API:
-        oldest = "Podman 4.0" if engine.kind == "podman" else "Docker Engine 20.10"
+    if tuple(int(part) for part in engine.api_version.split(".")[:2]) < versions.OLDEST_API:
+        api = ".".join(map(str, versions.OLDEST_API))
         raise EngineUnreachable(
             f"The engine at {engine.url} is too old: version {engine.version}, API {engine.api_version}.",
-            f"Update it to {oldest} or later (API {OLDEST_API[0]}.{OLDEST_API[1]}).",
+            f"Update it to {versions.OLDEST_ENGINE[engine.kind]} or later (API {api}).",
         )
 
 
@@ -193,7 +186,7 @@ _ids: weakref.WeakKeyDictionary[docker.APIClient, str] = weakref.WeakKeyDictiona
 
 
 def id_of(client: docker.DockerClient) -> str:
-    """The id of a client's engine, or its address where it has none. `/info` is slow, so a client asks once."""
+    """The id of a client's engine, or its address where it has none. `/info` is slow, so each client sends it once."""
     if client.api not in _ids:
         _ids[client.api] = client.api.info().get("ID") or client.api.base_url
     return _ids[client.api]
@@ -211,11 +204,11 @@ def _connect(endpoint: Endpoint, timeout: float) -> docker.DockerClient:
         client = docker.DockerClient(
             base_url=endpoint.url,
             version="auto",
-            timeout=min(timeout, HELLO_SECONDS),
+            timeout=min(timeout, HELLO_SECONDS),  # type: ignore[arg-type]  # fractions of a second are fine
             tls=tls,
             use_ssh_client=endpoint.url.startswith("ssh://"),
         )
-        client.api.timeout = timeout
+        client.api.timeout = timeout  # type: ignore[assignment]  # as above
         return client
     except (DockerException, RequestException, OSError, ValueError) as error:
         raise _unreachable(endpoint, error) from error
@@ -223,7 +216,7 @@ def _connect(endpoint: Endpoint, timeout: float) -> docker.DockerClient:
 
 def _unreachable(endpoint: Endpoint, error: Exception) -> EngineUnreachable:
     what = _what_is_wrong(error)
-    said = {"DOCKER_HOST": "which the variable DOCKER_HOST names", "embedded": "which the lab started"}.get(
+    named_by = {"DOCKER_HOST": "which the variable DOCKER_HOST names", "embedded": "which the lab started"}.get(
         endpoint.source, f"from the {endpoint.source}"
     )
     if endpoint.source == "DOCKER_HOST":
@@ -234,7 +227,7 @@ def _unreachable(endpoint: Endpoint, error: Exception) -> EngineUnreachable:
         do = "Start it anew: `dockerlab engine stop`, then `dockerlab engine start`."
     else:
         do = systems.how_to_start()
-    return EngineUnreachable(f"The engine at {endpoint.url}, {said}, {what}.", do)
+    return EngineUnreachable(f"The engine at {endpoint.url}, {named_by}, {what}.", do)
 
 
 def _what_is_wrong(error: BaseException) -> str:

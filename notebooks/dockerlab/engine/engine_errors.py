@@ -1,4 +1,4 @@
-"""What an error means that came up while the engine was asked: it is gone, it refuses, or a file of this machine is at
+"""What an error during a request to the engine means: the engine is gone, it refuses, or a file of this machine is at
 fault.
 
 By their types alone they are hard to tell apart: docker's `APIError` is an error of `requests`, each of those is an
@@ -27,7 +27,7 @@ _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 
 def explain(error: BaseException, url: str, when: str, do: str = START_AGAIN) -> LabError | None:
-    """What to tell the reader, or None where the error is of none of these kinds.
+    """The error to show the reader, or None where it is of none of these kinds.
 
     Args:
         error: what was raised.
@@ -51,17 +51,17 @@ def explain(error: BaseException, url: str, when: str, do: str = START_AGAIN) ->
 
 @contextlib.contextmanager
 def explained(url: str, when: str, do: str = START_AGAIN) -> Iterator[None]:
-    """Raise in place of such an error what `explain` tells; its arguments are the same."""
+    """Raise what `explain` makes of such an error, in its place; the arguments are the same."""
     try:
         yield
     except (OSError, DockerException, urllib3.exceptions.HTTPError) as error:
-        if told := explain(error, url, when, do):
-            raise told from error
+        if explanation := explain(error, url, when, do):
+            raise explanation from error
         raise
 
 
 def of_a_file(error: OSError) -> LabError | None:
-    """What to tell where a file of this machine is at fault: it is missing, it is a folder, the disk is full."""
+    """The error to show where a file of this machine is at fault: it is missing, it is a folder, the disk is full."""
     if isinstance(error, requests.RequestException):
         return None
     if error.errno in _NO_ROOM:

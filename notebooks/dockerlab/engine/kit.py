@@ -16,8 +16,7 @@ VARIABLE = "DOCKERLAB_KIT"
 """Names the kit's folder; empty where none is to be used, though there is one in the repository."""
 
 PLACE = "/opt/dockerlab-kit"
-"""Where the kit's packages lie in the base image: builds install from there, as if it were the index and the mirror."""
-
+"""Where the kit's packages are in the base image: builds install from there, as if it were the index and the mirror."""
 
 _TAG = f"{labels.BASE_REPOSITORY}:kit-"
 
@@ -28,10 +27,10 @@ class KitRefused(LabError):
 
 @dataclass(frozen=True)
 class Kit:
-    """A kit, told by what it says of itself. Its files are trusted only after `check`.
+    """A kit, as it describes itself. Its files are trusted only after `check`.
 
     Attributes:
-        folder: where it lies.
+        folder: where it is.
         about: the content of its `kit.json`.
     """
 
@@ -39,23 +38,23 @@ class Kit:
     about: dict[str, Any]
 
     @property
-    def seal(self) -> str:
+    def digest(self) -> str:
         """The kit's name: twelve digits that stand for all of its content."""
-        return portable.seal(self.folder)
+        return portable.short_digest(self.folder)
 
     @property
     def base_archive(self) -> Path:
-        return self.folder / self.about["base"]["file"]
+        return self.folder / str(self.about["base"]["file"])
 
     @property
     def base_tag(self) -> str:
         """The tag of the image in the archive, from which the lab derives its own."""
-        return self.about["base"]["tag"]
+        return str(self.about["base"]["tag"])
 
     @property
     def tag(self) -> str:
         """The tag of the base image that has this kit's packages inside."""
-        return tag(self.seal)
+        return tag(self.digest)
 
     @property
     def engine_debs(self) -> list[Path]:
@@ -67,7 +66,7 @@ class Kit:
         return self.folder / name if name else None
 
     def check(self) -> None:
-        """Read each file once, and hold it against its checksum.
+        """Read each file once, and compare it with its checksum.
 
         Raises:
             KitRefused: a file is missing, truncated or altered, or the kit is for another machine or Python.
@@ -75,9 +74,9 @@ class Kit:
         _check(self.folder)
 
 
-def tag(seal: str) -> str:
+def tag(digest: str) -> str:
     """The tag of a base image that has packages inside."""
-    return f"{_TAG}{seal}"
+    return f"{_TAG}{digest}"
 
 
 def is_tag(tag: str) -> bool:
@@ -89,7 +88,7 @@ def find() -> Kit | None:
     """The kit that `DOCKERLAB_KIT` names, else the folder `kit` of the repository itself.
 
     A kit brings programs that are run as root, so none is taken from a place that others write to: not from the folder
-    that the repository lies in.
+    that the repository is in.
 
     Raises:
         KitRefused: there is one, and it cannot be read.

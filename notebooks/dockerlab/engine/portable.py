@@ -1,7 +1,7 @@
 """A kit's files, fetched with resume and checked: Python 3.11 and nothing else, in one file.
 
 Participants run this before they have the lab: `dockerlab share` serves it, and `make` runs it as a script. So it
-imports nothing of ours.
+imports nothing else of the lab.
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ import urllib.parse
 import urllib.request
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPResponse
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 SUMS = "SHA256SUMS"
 ABOUT = "kit.json"
@@ -59,14 +61,14 @@ def parse(text: str) -> dict[str, str]:
     """The files that a `SHA256SUMS` names, and the digest of each.
 
     Raises:
-        Refused: a line is none of `sha256sum`, a name leads out of the kit, or stands there twice.
+        Refused: a line is none of `sha256sum`, or a name leads out of the kit or comes twice.
     """
     sums: dict[str, str] = {}
     for number, line in enumerate(text.splitlines(), 1):
         digest, space, name = line.partition("  ")
         if len(digest) != 64 or set(digest) - set("0123456789abcdef") or not space:
             raise Refused(f"Line {number} of {SUMS} is no checksum: {line[:60]!r}.", "Get the kit anew.")
-        if not is_inside(name) or name == SUMS or name in sums:
+        if not is_safe(name) or name == SUMS or name in sums:
             raise Refused(f"Line {number} of {SUMS} names {name[:200]!r}, which no kit has.", "Get the kit anew.")
         sums[name] = digest
     if ABOUT not in sums:
@@ -74,7 +76,7 @@ def parse(text: str) -> dict[str, str]:
     return sums
 
 
-def is_inside(name: str) -> bool:
+def is_safe(name: str) -> bool:
     """Whether a name is one of a file below the kit's own folder, on every system."""
     parts = name.split("/")
     return not (
@@ -90,13 +92,13 @@ def digest_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def seal(folder: Path) -> str:
+def short_digest(folder: Path) -> str:
     """The kit's name: the first twelve digits of the digest of its `SHA256SUMS`, which has the digests of all else."""
     return digest_of(folder / SUMS)[:12]
 
 
-def read(folder: Path) -> tuple[dict[str, str], dict]:
-    """The checksums of a kit, and what it tells of itself, which is checked first of all.
+def read(folder: Path) -> tuple[dict[str, str], dict[str, Any]]:
+    """The checksums of a kit, and the content of its `kit.json`, which is checked first of all.
 
     Raises:
         Refused: this is no kit, or these two files are not whole.
@@ -144,7 +146,7 @@ def problems(folder: Path) -> list[str]:
     return found
 
 
-def unfit(about: dict) -> str:
+def unfit(about: dict[str, Any]) -> str:
     """Why a kit does not fit this machine and this Python, or ""."""
     machine = ARCHITECTURES.get(platform.machine().lower(), platform.machine())
     python = f"{sys.version_info.major}.{sys.version_info.minor}"
@@ -173,7 +175,7 @@ def check(folder: Path) -> None:
 # --- fetching it ------------------------------------------------------------------------------------------------------
 
 
-class Source:
+class KitServer:
     """A server of a kit, and this participant's name there.
 
     Args:
@@ -183,19 +185,20 @@ class Source:
     def __init__(self, url: str) -> None:
         self.url = url.rstrip("/")
         self.who = secrets.token_hex(8)
-        # A proxy that a variable names is for the world outside, and the room is not there.
+        # A proxy that a variable names leads out of the room, and the server is in it.
         self.opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
-    def open(self, name: str, start: int = 0, data: bytes | None = None):
+    def open(self, name: str, start: int = 0, data: bytes | None = None) -> HTTPResponse:
         """Open a file of the kit from a byte on."""
         request = urllib.request.Request(f"{self.url}/{urllib.parse.quote(name)}", data)
         request.add_header("X-Participant", f"{self.who} {socket.gethostname()}")
         if start:
             request.add_header("Range", f"bytes={start}-")
-        return self.opener.open(request, timeout=SILENT_SECONDS)
+        response: HTTPResponse = self.opener.open(request, timeout=SILENT_SECONDS)
+        return response
 
-    def tell(self, state: str) -> None:
-        """Let the server know how far we are; nothing depends on it."""
+    def report(self, state: str) -> None:
+        """Let the server know how far we are. Nothing depends on it."""
         with contextlib.suppress(OSError, ValueError):
             self.open("status", data=json.dumps({"state": state}).encode()).close()
 
@@ -205,7 +208,7 @@ def fetch(url: str, folder: Path, say: Callable[[str], None] = print) -> None:
 
     Args:
         url: what `dockerlab share` prints.
-        folder: where the kit is to lie; an earlier attempt in it is gone on with.
+        folder: where the kit is to be; an earlier attempt in it is continued.
         say: is called with each line of progress.
 
     Raises:
@@ -215,23 +218,23 @@ def fetch(url: str, folder: Path, say: Callable[[str], None] = print) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     if any(folder.iterdir()) and not (folder / ".partial").is_dir() and not (folder / ABOUT).is_file():
         raise Refused(f"{folder} holds something that is no kit.", "Go to another folder, and run the same line there.")
-    source = Source(url)
-    _get(source, folder, SUMS, KIT or None, None)
+    server = KitServer(url)
+    _get(server, folder, SUMS, KIT, None)
     sums = parse((folder / SUMS).read_text())
-    _get(source, folder, ABOUT, sums[ABOUT], None)
+    _get(server, folder, ABOUT, sums[ABOUT], None)
     sums, about = read(folder)
     if problem := unfit(about):
-        source.tell("does not fit")
+        server.report("does not fit")
         raise Refused(problem, "Ask for a kit made for it, or use another Python: `python3.X` in place of `python3`.")
     total, done, shown = sum(about["files"].values()), 0, 0.0
-    say(f"The kit {seal(folder)}: {len(sums)} files, {total / 1e6:.0f} MB, into {folder}.")
+    say(f"The kit {short_digest(folder)}: {len(sums)} files, {total / 1e6:.0f} MB, into {folder}.")
     for name, digest in sums.items():
         if name == ABOUT:
             continue
         try:
-            _get(source, folder, name, digest, about["files"][name])
+            _get(server, folder, name, digest, about["files"][name])
         except Refused:
-            source.tell(f"refused {name}")
+            server.report(f"refused {name}")
             raise
         done += about["files"][name]
         if time.monotonic() - shown > 2:
@@ -239,11 +242,11 @@ def fetch(url: str, folder: Path, say: Callable[[str], None] = print) -> None:
             say(f"{done / total:4.0%}  {name}")
     if found := problems(folder):
         raise Refused(f"The kit in {folder} is not whole: {'; '.join(found)}.", "Run the same line once more.")
-    source.tell("complete")
+    server.report("complete")
 
 
-def _get(source: Source, folder: Path, name: str, digest: str | None, size: int | None) -> None:
-    """One file: what of it is there already is kept, and it gets its name when its checksum is right."""
+def _get(server: KitServer, folder: Path, name: str, digest: str, size: int | None) -> None:
+    """One file: what is there already is kept, and it gets its name when its checksum is right, or "" is expected."""
     path = folder / name
     if digest and path.is_file() and digest_of(path) == digest:
         return
@@ -251,10 +254,10 @@ def _get(source: Source, folder: Path, name: str, digest: str | None, size: int 
     partial = folder / ".partial" / hashlib.sha256(f"{digest} {name}".encode()).hexdigest()
     partial.parent.mkdir(exist_ok=True)
     if not digest:
-        partial.unlink(missing_ok=True)  # nothing would tell whether two halves belong together
+        partial.unlink(missing_ok=True)  # without a digest nobody knows whether two halves belong together
     for _ in range(2):  # a file that was begun may have been another one
         begun = partial.exists()
-        _download(source, name, partial, size)
+        _download(server, name, partial, size)
         found = digest_of(partial)
         if not digest or found == digest:
             partial.replace(path)
@@ -268,7 +271,7 @@ def _get(source: Source, folder: Path, name: str, digest: str | None, size: int 
     )
 
 
-def _download(source: Source, name: str, partial: Path, size: int | None) -> None:
+def _download(server: KitServer, name: str, partial: Path, size: int | None) -> None:
     """Fetch until nothing is missing, from where it was cut."""
     cut = 0
     while True:
@@ -279,7 +282,7 @@ def _download(source: Source, name: str, partial: Path, size: int | None) -> Non
         if size is not None and have == size and (size or partial.exists()):
             return
         try:
-            with source.open(name, have) as answer:
+            with server.open(name, have) as answer:
                 expected = answer.headers.get("Content-Length")
                 # A server that does not know of ranges sends all of it again.
                 with partial.open("ab" if answer.status == 206 else "wb") as file:
@@ -319,7 +322,7 @@ def main(arguments: list[str]) -> int:
             folder = Path(arguments[2] if len(arguments) == 3 else "kit")
             fetch(arguments[1], folder)
             unseen = "" if KIT else " Compare its name with the one on the instructor's screen."
-            print(f"All of the kit {seal(folder)} is here and whole.{unseen} Now:")
+            print(f"All of the kit {short_digest(folder)} is here and whole.{unseen} Now:")
             named = shlex.quote("DOCKERLAB_KIT=" + str(folder.resolve()).replace("$", "$$"))  # a dollar means itself
             print(f"    tar -xzf {shlex.quote(f'{folder}/lab.tar.gz')} && cd dockerlab && make lab {named}")
         else:

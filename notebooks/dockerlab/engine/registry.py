@@ -1,6 +1,6 @@
 """Images from a registry, with the credentials that the user has for it, as the docker command line sends them.
 
-The engine's BuildKit asks for credentials in a session, which the docker command line holds open. It does not read what
+BuildKit in the engine gets credentials in a session, which the docker command line holds open. It does not read what
 the header of a request to build says of them (github.com/moby/moby, issue 48112). So the images that a build needs are
 pulled before it.
 """
@@ -20,6 +20,7 @@ from docker.utils import parse_repository_tag
 from requests.exceptions import RequestException
 
 from ..errors import LabError
+from . import raw_api
 
 
 class NotPulled(LabError):
@@ -44,7 +45,7 @@ def credentials(image: str) -> dict[str, Any]:
 
 
 def header(image: str) -> dict[str, str]:
-    """The header that has the credentials for an image; without any that can be read, one asks as anybody may."""
+    """The header that has the credentials for an image; without any that can be read, the request is anonymous."""
     try:
         found = credentials(image)
     except LabError:
@@ -53,7 +54,7 @@ def header(image: str) -> dict[str, str]:
 
 
 def pull(client: docker.DockerClient, image: str, seconds: float = 120) -> Iterator[None]:
-    """Pull an image; one step of the iteration for each line that the engine says meanwhile.
+    """Pull an image, with a step of the iteration for each line that the engine sends meanwhile.
 
     Args:
         client: of the engine.
@@ -65,26 +66,25 @@ def pull(client: docker.DockerClient, image: str, seconds: float = 120) -> Itera
     """
     repository, tag = parse_repository_tag(image)
     parameters = {"fromImage": repository, "tag": tag or "latest"}
-    api, said = client.api, ""
+    problem = ""
     try:
-        response = api._post(
-            api._url("/images/create"), params=parameters, headers=header(image), stream=True, timeout=seconds
+        response = raw_api.request(
+            client, "post", "/images/create", params=parameters, headers=header(image), stream=True, timeout=seconds
         )
         with contextlib.closing(response):  # the engine gives up a pull that nobody waits for
-            api._raise_for_status(response)
             for line in response.iter_lines():
-                said = json.loads(line).get("error", "") if line else ""
-                if said:
+                problem = json.loads(line).get("error", "") if line else ""
+                if problem:
                     break
                 yield
     except (DockerException, RequestException, ValueError) as error:
-        said = str(getattr(error, "explanation", None) or error)
-    if said:
-        raise NotPulled(said, _advice(image))
+        problem = str(getattr(error, "explanation", None) or error)
+    if problem:
+        raise NotPulled(problem, _advice(image))
 
 
 def _advice(image: str) -> str:
-    """What to do about an image that was not given because of who asked, or ""."""
+    """What to do about the credentials for an image, or "" where they can be read."""
     try:
         credentials(image)
     except LabError as error:

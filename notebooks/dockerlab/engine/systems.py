@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import platform
 import shutil
+import sys
+from pathlib import Path
 
 
 def can_embed() -> bool:
@@ -54,6 +56,12 @@ def message(system: str, *, apt: bool, root: bool) -> tuple[str, str]:
             "Install Docker Engine with your distribution's packages, and start it: `sudo systemctl start docker`.",
         )
     return (f"No Docker engine was found on {system}.", "Set DOCKER_HOST to an engine on another machine.")
+
+
+def uv() -> str | None:
+    """The program `uv`: the one beside this Python, else one on PATH."""
+    beside = Path(sys.executable).with_name("uv")
+    return str(beside) if beside.exists() else shutil.which("uv")
 
 
 def how_to_start() -> str:

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import json
 import platform
-import shutil
 import subprocess
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -20,6 +18,7 @@ import zstandard
 from ... import folders, labels
 from ...errors import BaseImageMissing, LabError
 from .. import apt, certificates
+from . import bundle
 
 PACKAGES = ("python3", "python3-pip", "python3-venv", "ca-certificates")
 
@@ -66,11 +65,9 @@ chmod 755 usr/sbin/policy-rc.d
 printf 'APT::Keep-Downloaded-Packages "false";\nAcquire::Languages "none";\n' > etc/apt/apt.conf.d/docker-clean
 """
 
-Report = Callable[[str], None]
 
-
-def bootstrap(client: docker.DockerClient, report: Report = print) -> str:
-    """Make the base image, or import it anew where its archive is in the cache. Return its tag.
+def make(client: docker.DockerClient, report: Callable[[str], None] = print) -> str:
+    """Make the base image, or import it where its archive is in the cache. Return its tag.
 
     Args:
         client: of the engine that gets the image.
@@ -84,21 +81,23 @@ def bootstrap(client: docker.DockerClient, report: Report = print) -> str:
         _refuse_foreign(client)
         tag = f"{labels.BASE_REPOSITORY}:{source.codename}"
         trusted = certificates.of_this_machine()
-        archive = (
-            folders.cache() / "base" / f"{source.codename}-{platform.machine()}-{_recipe(source, trusted)}.tar.zst"
-        )
-        folders.cached("base")
+        name = f"{source.codename}-{platform.machine()}-{_recipe(source, trusted)}.tar.zst"
+        archive = folders.cached("base") / name
         if archive.exists():
             report(f"Base image: {tag} is imported from {archive}.")
-            _import(client, tag, unpacked(archive), trusted)
+            _import(client, tag, bundle.unpacked(archive), trusted)
         else:
-            _ensure_mmdebstrap(report)
+            if not apt.program("mmdebstrap"):
+                report(
+                    "Making the base image needs mmdebstrap on this machine: installed with apt, from its own sources."
+                )
+                apt.install_on_host(["mmdebstrap"])
             report(
                 f"Base image: {tag} is made from {source.name}'s packages, at this machine's mirror: about 35 MB are "
                 f"fetched, 130 MB kept on the engine and 45 MB in {archive.parent}; "
                 "`dockerlab clean --everything` removes it."
             )
-            _import(client, tag, _make(source, trusted, archive), trusted)
+            _import(client, tag, _packed(source, trusted, archive), trusted)
     except BaseImageMissing:
         raise
     except LabError as error:
@@ -115,7 +114,7 @@ def _refuse_foreign(client: docker.DockerClient) -> None:
         )
 
 
-def _recipe(source: apt.Source, trusted: tuple[str, ...]) -> str:
+def _recipe(source: apt.AptSource, trusted: tuple[str, ...]) -> str:
     """Changes with all that goes into the image, so that an archive made from something else is not taken."""
     ingredients = [*source.lines, *PACKAGES, _SETUP, _FINISH, _DPKG_CONF, _apt_conf(), *trusted]
     return certificates.digest(ingredients)
@@ -126,18 +125,9 @@ def _apt_conf() -> str:
     return "".join(f"{line}\n" for line in apt.machine_options())
 
 
-def _ensure_mmdebstrap(report: Report) -> None:
-    if not apt.program("mmdebstrap"):
-        report("Making the base image needs mmdebstrap on this machine: installed with apt, from its own sources.")
-        apt.install_on_host(["mmdebstrap"])
-
-
-def _make(source: apt.Source, trusted: tuple[str, ...], archive: Path) -> Iterator[bytes]:
+def _packed(source: apt.AptSource, trusted: tuple[str, ...], archive: Path) -> Iterator[bytes]:
     """The file system as a tar stream, while it is packed; a compressed copy is kept as `archive` once it is whole."""
-    for left in archive.parent.glob("work-*") if folders.is_ours(archive.parent) else ():  # of one that was killed
-        shutil.rmtree(left, ignore_errors=True)
-    with tempfile.TemporaryDirectory(dir=archive.parent, prefix="work-") as folder:
-        work = Path(folder)
+    with folders.temporary(archive.parent, "work-") as work:
         work.chmod(0o755)  # apt's own user reads it
         (work / "ca").mkdir()
         for number, pem in enumerate(trusted):
@@ -159,7 +149,7 @@ def _make(source: apt.Source, trusted: tuple[str, ...], archive: Path) -> Iterat
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=errors,
-                env=apt.environment({"TMPDIR": folder}),
+                env=apt.environment({"TMPDIR": str(work)}),
             ) as making,
         ):
             assert making.stdout
@@ -181,17 +171,8 @@ def _make(source: apt.Source, trusted: tuple[str, ...], archive: Path) -> Iterat
         partial.rename(archive)
 
 
-def unpacked(archive: Path) -> Iterator[bytes]:
-    """An archive as every engine takes it: engines before 23 do not know zstd."""
-    with zstandard.open(archive, "rb") if archive.name.endswith(".zst") else archive.open("rb") as stream:
-        while chunk := stream.read(1 << 20):
-            yield chunk
-
-
 def _import(client: docker.DockerClient, tag: str, stream: Iterator[bytes], trusted: tuple[str, ...]) -> None:
-    environment = dict(ENVIRONMENT)
-    if trusted:
-        environment |= dict.fromkeys(certificates.VARIABLES, certificates.BUNDLE)
+    environment = ENVIRONMENT | (certificates.ENVIRONMENT if trusted else {})
     changes = [f"ENV {name}={value}" for name, value in environment.items()]
     changes += ['CMD ["python3"]', f"LABEL {labels.BASE}=1"]
     answer = client.api.import_image(src=stream, repository=tag, changes=changes, stream_src=True)

@@ -1,7 +1,7 @@
 """What an engine changes in the machine's network, and how it is changed back when the engine is removed.
 
 A Docker daemon makes the bridge `docker0`, writes chains and rules for iptables, lets the machine forward packets, and
-drops what others forward. None of that goes when the daemon stops.
+drops what others forward. All of that stays when the daemon stops.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ import subprocess
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import psutil
+
 from .. import apt
 
 _FORWARDING = Path("/proc/sys/net/ipv4/ip_forward")
@@ -25,12 +27,12 @@ _BRIDGES = r"docker0|docker_gwbridge|br-[0-9a-f]{12}"
 _RULES = re.compile(rf"\bDOCKER|\b({_BRIDGES})\b")
 """The rules of a Docker daemon: in or to its chains, or about its bridges."""
 
-_GET_FLAGS, _SET_FLAGS, _GET_MTU, _DELETE_BRIDGE, _UP = 0x8913, 0x8914, 0x8921, 0x89A1, 0x1
+_GET_FLAGS, _SET_FLAGS, _DELETE_BRIDGE, _UP = 0x8913, 0x8914, 0x89A1, 0x1
 """Requests to the kernel, and the flag of an interface that is up (linux/sockios.h, linux/if.h)."""
 
 
 @dataclass(frozen=True)
-class Before:
+class NetworkState:
     """The network as it was before the embedded engine was first started in it.
 
     Attributes:
@@ -64,9 +66,9 @@ def remember(file: Path) -> None:
         for rule in _rules(program, "filter"):
             if match := re.fullmatch(r"-P FORWARD (\w+)", rule):
                 policies[program] = match[1]
-    # Not from /sys, which goes on showing the network that it was mounted in.
+    # Not from /sys, which keeps showing the network that it was mounted in.
     bridge = "docker0" in {name for _, name in socket.if_nameindex()}
-    before = Before(namespace(), bridge, _FORWARDING.read_text().strip(), policies)
+    before = NetworkState(namespace(), bridge, _FORWARDING.read_text().strip(), policies)
     file.write_text(json.dumps(asdict(before)))
 
 
@@ -95,21 +97,17 @@ def restore(file: Path) -> None:
 
 def uplink_mtu() -> int:
     """The largest packet, in bytes, that the machine's default route takes; 1500 where there is no such route."""
-    import fcntl  # on Unix only, and the package can be imported elsewhere
-
-    with contextlib.suppress(OSError, ValueError):
+    with contextlib.suppress(OSError, ValueError, KeyError):
         for line in Path("/proc/net/route").read_text().splitlines()[1:]:
             interface, destination, *_ = line.split()
             if destination == "00000000":
-                with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
-                    answer = fcntl.ioctl(control, _GET_MTU, struct.pack("16sI12x", interface.encode(), 0))
-                return struct.unpack("16sI12x", answer)[1]
+                return psutil.net_if_stats()[interface].mtu
     return 1500
 
 
-def _read(file: Path) -> Before | None:
+def _read(file: Path) -> NetworkState | None:
     try:
-        return Before(**json.loads(file.read_text()))
+        return NetworkState(**json.loads(file.read_text()))
     except (OSError, ValueError, TypeError):
         return None
 

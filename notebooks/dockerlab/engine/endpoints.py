@@ -52,23 +52,27 @@ def named(environ: Mapping[str, str], home: Path) -> Endpoint | None:
             cert_path = Path(environ.get("DOCKER_CERT_PATH") or config)
         return Endpoint(url if "://" in url else f"tcp://{url}", "DOCKER_HOST", cert_path, verify)
     if name := environ.get("DOCKER_CONTEXT"):
-        said = "the variable DOCKER_CONTEXT"
+        named_by = "the variable DOCKER_CONTEXT"
     else:
-        name, said = _current_context(config), str(config / "config.json")
+        name, named_by = _current_context(config), str(config / "config.json")
     if not name or name == "default":
         return None
-    return _context(config, name, said)
+    return _context(config, name, named_by)
 
 
 def _current_context(config: Path) -> str:
     try:
-        return json.loads((config / "config.json").read_text())["currentContext"]
+        return str(json.loads((config / "config.json").read_text())["currentContext"])
     except (OSError, KeyError, TypeError, ValueError):
         return ""
 
 
-def _context(config: Path, name: str, said: str) -> Endpoint:
-    """A context as the CLI stores it: in a folder named after the SHA-256 of its name."""
+def _context(config: Path, name: str, named_by: str) -> Endpoint:
+    """A context as the CLI stores it: in a folder named after the SHA-256 of its name.
+
+    The SDK's own `ContextAPI` finds none beside a missing `config.json`, and leaves out an authority without a client's
+    certificate.
+    """
     digest = hashlib.sha256(name.encode()).hexdigest()
     meta = config / "contexts" / "meta" / digest / "meta.json"
     try:
@@ -76,7 +80,7 @@ def _context(config: Path, name: str, said: str) -> Endpoint:
         url = endpoint["Host"]
     except FileNotFoundError:
         raise EngineUnreachable(
-            f"The Docker context {name!r}, named by {said}, does not exist.",
+            f"The Docker context {name!r}, named by {named_by}, does not exist.",
             "See the contexts there are with `docker context ls`, and choose one with `docker context use NAME`.",
         ) from None
     except (OSError, KeyError, TypeError, ValueError) as error:
@@ -95,7 +99,7 @@ def _context(config: Path, name: str, said: str) -> Endpoint:
 
 
 def default_sockets(system: str, environ: Mapping[str, str], home: Path) -> list[Endpoint]:
-    """The sockets that an engine opens where nobody told it otherwise, in the order in which they are tried.
+    """The sockets that an engine opens by default, in the order in which they are tried.
 
     Args:
         system: as `platform.system` says it: ``Linux``, ``Darwin``, ``Windows``.
@@ -118,7 +122,7 @@ def default_sockets(system: str, environ: Mapping[str, str], home: Path) -> list
 def knock(url: str, timeout: float = 2.0) -> str:
     """Whether something listens on a local socket: ``listening``, ``absent``, ``refused`` or ``denied``.
 
-    A socket that cannot be judged from here (tcp, ssh, a named pipe) counts as listening: the client will tell.
+    A socket that cannot be judged from here (tcp, ssh, a named pipe) counts as listening: the client will find out.
     """
     if not url.startswith("unix://"):
         return "listening"

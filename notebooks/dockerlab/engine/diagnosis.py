@@ -15,17 +15,17 @@ import docker
 
 from .. import folders
 from ..errors import LabError
-from . import certificates, discovery
+from . import certificates, discovery, systems
 from . import kit as kits
-from .base import base_image
+from .base import base_image, official
 from .discovery import Engine
 
 CLI_SECONDS = 10
-"""How long a program may take to tell its version."""
+"""How long a program may take to print its version."""
 
 
 @dataclass
-class Findings:
+class Diagnosis:
     """What was found.
 
     Attributes:
@@ -39,36 +39,36 @@ class Findings:
     advice: list[str] = field(default_factory=list)
 
 
-def examine() -> Findings:
+def examine() -> Diagnosis:
     """Look at everything; nothing is started, fetched or changed."""
-    findings = Findings()
-    rows = findings.rows
+    found = Diagnosis()
+    rows = found.rows
     try:
         engine = discovery.find()
         client = engine.client()
     except LabError as error:
-        findings.usable = False
+        found.usable = False
         rows.append(("Engine", error.seen))
-        findings.advice.append(error.do)
+        found.advice.append(error.do)
     else:
         with contextlib.closing(client):
-            _examine_engine(engine, client, findings)
+            _examine_engine(engine, client, found)
     problem = index_problem()
     rows.append(("Package index", problem or "reachable from this machine"))
     kit = kits.find()
     if problem.startswith("not reachable") and not kit:
-        findings.advice.append("Builds install packages from the index; without it, use wheels fetched elsewhere.")
-    rows.append(("Offline kit", f"{kit.folder}, seal {kit.seal}" if kit else "none"))
+        found.advice.append("Builds install packages from the index; without it, use wheels fetched elsewhere.")
+    rows.append(("Offline kit", f"{kit.folder}, seal {kit.digest}" if kit else "none"))
     authorities = len(certificates.of_this_machine())
     rows.append(
         ("Own authorities", f"{authorities} added on this machine, given to the base image" if authorities else "none")
     )
     rows.append(("Cache folder", f"{folders.cache()}, {folder_bytes(folders.cache()) / 1e6:.0f} MB"))
-    return findings
+    return found
 
 
-def _examine_engine(engine: Engine, client: docker.DockerClient, findings: Findings) -> None:
-    rows, advice = findings.rows, findings.advice
+def _examine_engine(engine: Engine, client: docker.DockerClient, found: Diagnosis) -> None:
+    rows, advice = found.rows, found.advice
     rows.append(("Engine", f"{engine.describe()}; API {engine.api_version}"))
     rows.append(("", engine.url))
     rows.append(("Runs on", f"{engine.os}, {engine.arch}, cgroup v{engine.cgroup}{', rootless' * engine.rootless}"))
@@ -84,7 +84,7 @@ def _examine_engine(engine: Engine, client: docker.DockerClient, findings: Findi
         ("buildx", ["docker", "buildx", "version"]),
     ):
         rows.append((name, printed(command, engine.environment) or "not found; only the lessons about it need it"))
-    problem = base_image.registry_problem(client)
+    problem = official.registry_problem(client)
     reachable = "reachable by the engine" if engine.kind == "docker" else "not known: Podman tells only when it pulls"
     rows.append(("Image registry", f"not reachable ({problem})" if problem else reachable))
     tag = base_image.present(client)
@@ -105,10 +105,8 @@ def printed(command: list[str], environment: dict[str, str]) -> str:
 
 
 def index_problem() -> str:
-    """Why this machine cannot get Python packages, or "" where it can: the client that installs them asks its index."""
-    beside = Path(sys.executable).with_name("uv")
-    uv = str(beside) if beside.exists() else shutil.which("uv")
-    if uv:
+    """Why this machine cannot get Python packages, or "" where it can. The client that installs them tries it."""
+    if uv := systems.uv():
         command = [uv, "pip", "compile", "--no-cache", "--quiet", "--no-header", "-"]
     elif importlib.util.find_spec("pip"):
         command = [sys.executable, "-m", "pip", "index", "versions", "pip", "--retries=0", "--timeout=5"]
