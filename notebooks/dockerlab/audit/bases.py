@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypedDict
 
 import requests
 from docker.errors import APIError, DockerException, ImageNotFound
@@ -37,10 +38,17 @@ class Prepared:
     substituted: tuple[Substitution, ...]
 
 
+class _Where(TypedDict):
+    target: str | None
+    platform: str
+
+
 def prepare(lab: Lab, project: Project, source: Source, bases: Mapping[str, str]) -> Prepared:
     """Make sure that each image can be had, or replace it. The user's file stays as it is.
 
     Args:
+        lab: the lab that builds it.
+        project: what is audited.
         source: the user's Dockerfile.
         bases: what to take in place of an image; an empty text is the lab's base image.
 
@@ -51,7 +59,7 @@ def prepare(lab: Lab, project: Project, source: Source, bases: Mapping[str, str]
     of_the_lab = {}
     if dockerfiles.parse(source.text).declares("BASE_IMAGE") and "BASE_IMAGE" not in project.build_args:
         of_the_lab["BASE_IMAGE"] = lab.base_image
-    where = {"target": project.target, "platform": f"linux/{lab.engine.arch}"}
+    where: _Where = {"target": project.target, "platform": f"linux/{lab.engine.arch}"}
     arguments = {**of_the_lab, **project.build_args}
     by = {image: other or lab.base_image for image, other in bases.items()}
     replaced = substitute(source.text, by, build_args=arguments, keep_syntax=True, **where)
@@ -73,10 +81,10 @@ def prepare(lab: Lab, project: Project, source: Source, bases: Mapping[str, str]
 
 def _can_be_had(lab: Lab, image: str) -> bool:
     """Whether an image is on the engine, or the engine can fetch it: it asks the registry itself."""
-    api = lab.client.api
     with contextlib.suppress(ImageNotFound):
-        api.inspect_image(image)
+        lab.client.images.get(image)
         return True
+    api: Any = lab.client.api  # the SDK's public call takes no timeout
     try:
         url = api._url("/distribution/{0}/json", image)
         api._raise_for_status(api.get(url, headers=registry.header(image), timeout=REGISTRY_SECONDS))

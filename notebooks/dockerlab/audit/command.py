@@ -153,8 +153,7 @@ def _pairs(option: str, items: list[str] | None) -> dict[str, str]:
 
 
 def _bases(items: list[str] | None) -> dict[str, str]:
-    given = [parse_base(item) for item in items or []]
-    return {base.image: base.by or "" for base in given}
+    return dict(parse_base(item) for item in items or [])
 
 
 def _known(what: str, value: str, known: tuple[str, ...]) -> None:
