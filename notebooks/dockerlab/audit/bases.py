@@ -1,4 +1,4 @@
-"""The images that a project builds on: whether each can be had, and what is taken in its place where not."""
+"""The images that a project builds on: whether each is available, and what is taken in its place where not."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from ..engine import registry
 from ..errors import BaseImageMissing
 from ..lab.lab import Lab
 from ..records import Substitution
+from .dockerfile_images import by_build_args, images, substitute, syntax
 from .project import Project
-from .substitute import by_build_args, images, substitute, syntax
 
 REGISTRY_SECONDS = 10
 """How long the engine is given to ask a registry for one image."""
@@ -44,7 +44,7 @@ class _Where(TypedDict):
 
 
 def prepare(lab: Lab, project: Project, source: Source, bases: Mapping[str, str]) -> Prepared:
-    """Make sure that each image can be had, or replace it. The user's file stays as it is.
+    """Make sure that each image is available, or replace it. The user's file stays as it is.
 
     Args:
         lab: the lab that builds it.
@@ -64,10 +64,10 @@ def prepare(lab: Lab, project: Project, source: Source, bases: Mapping[str, str]
     by = {image: other or lab.base_image for image, other in bases.items()}
     replaced = substitute(source.text, by, build_args=arguments, keep_syntax=True, **where)
     needed = dict.fromkeys(use.image for use in images(replaced.text, build_args=arguments, **where))
-    if missing := [image for image in needed if not _can_be_had(lab, image)]:
+    if missing := [image for image in needed if not _is_available(lab, image)]:
         raise _missing(lab, project, missing, bases)
     frontend = syntax(source.text)
-    if frontend and not _can_be_had(lab, frontend[0]):
+    if frontend and not _is_available(lab, frontend[0]):
         replaced = substitute(source.text, by, build_args=arguments, **where)
     substituted = (*by_build_args(source.text, of_the_lab, **where), *replaced.substitutions)
     if not replaced.substitutions:
@@ -79,7 +79,7 @@ def prepare(lab: Lab, project: Project, source: Source, bases: Mapping[str, str]
     return Prepared(copy, substituted)
 
 
-def _can_be_had(lab: Lab, image: str) -> bool:
+def _is_available(lab: Lab, image: str) -> bool:
     """Whether an image is on the engine, or the engine can fetch it: it asks the registry itself."""
     with contextlib.suppress(ImageNotFound):
         lab.client.images.get(image)
@@ -89,7 +89,7 @@ def _can_be_had(lab: Lab, image: str) -> bool:
         url = api._url("/distribution/{0}/json", image)
         api._raise_for_status(api.get(url, headers=registry.header(image), timeout=REGISTRY_SECONDS))
     except APIError as error:
-        # Podman cannot be asked so: there the build will tell.
+        # Podman has no such call: there the build will tell.
         return lab.engine.kind == "podman" and error.status_code == 404
     except (DockerException, requests.RequestException):
         return False

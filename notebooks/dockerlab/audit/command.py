@@ -21,9 +21,9 @@ from ..errors import LabError
 from ..records import Audit
 from . import mends, reports
 from .auditor import CHECK_IDS, TIMEOUT_SECONDS, examine
+from .dockerfile_images import parse_base
 from .observations import Observations
 from .project import Project, environment_file, find
-from .substitute import parse_base
 from .suggest import diff
 
 FAILED, IMPOSSIBLE = 1, 2

@@ -27,7 +27,7 @@ _NOT_THE_PROJECTS = re.compile(
 _READ_BYTES = 64 * 1024
 
 MOST_SECRETS = 1000
-"""How many secrets are told of; more are not looked for."""
+"""How many secrets are reported; more are not looked for."""
 
 
 def read(lab: Lab, image: str, dockerfile: Dockerfile, watch: Callable[[], str]) -> Layers:
@@ -37,7 +37,7 @@ def read(lab: Lab, image: str, dockerfile: Dockerfile, watch: Callable[[], str])
         lab: the lab that built it.
         image: its tag.
         dockerfile: what it was built from: tells the line of a secret.
-        watch: asked again and again: a reason to stop, or an empty text.
+        watch: called again and again: a reason to stop, or an empty text.
 
     Raises:
         LabError: a layer cannot be read, or there was a reason to stop.

@@ -171,7 +171,7 @@ def likely_ports(
     pattern = (
         r"(?:--port|-p|--bind|-b|--PORT)[ =,\"']+(?:\S*:)?(\d{2,5})\b|(?:0\.0\.0\.0|\[::\]|127\.0\.0\.1):(\d{2,5})\b"
     )
-    told = [int(a or b) for a, b in re.findall(pattern, text)]
+    written = [int(a or b) for a, b in re.findall(pattern, text)]
     named = [int(v) for n, v in environment.items() if re.fullmatch(r"(\w+_)?PORT", n) and v.isdecimal()]
-    found = dict.fromkeys([*told, *exposed, *named, *COMMON_PORTS])
+    found = dict.fromkeys([*written, *exposed, *named, *COMMON_PORTS])
     return [port for port in found if 0 < port < 65536]

@@ -42,7 +42,7 @@ class SavedImage:
 
     Args:
         tar: the archive.
-        watch: asked at each megabyte of a layer: a reason to stop reading, or an empty text.
+        watch: called at each megabyte of a layer: a reason to stop reading, or an empty text.
 
     Attributes:
         layers: the names of the layers, from the lowest.
@@ -171,7 +171,7 @@ def saved(lab: Lab, tag: str, watch: Callable[[], str] = lambda: "") -> Iterator
     Args:
         lab: the open lab.
         tag: the image's tag.
-        watch: asked again and again, also while the engine sends nothing: a reason to stop, or an empty text.
+        watch: called again and again, also while the engine sends nothing: a reason to stop, or an empty text.
 
     Raises:
         LabError: there is no such image, it cannot be read, or there was a reason to stop.

@@ -18,13 +18,13 @@ SHORTEST_SECRET = 6
 
 
 def content(lab: Lab, image: str | Build) -> ImageContent:
-    """The layers of an image, with the size of the files that each has added, as `docker history` tells them.
+    """The layers of an image, with the size of the files that each has added, as `docker history` reports them.
 
     The sizes are those before compression: what a registry stores and sends is smaller, and what an engine stores on
     its disk depends on how it does so.
 
     Args:
-        lab: the open lab. Layers that its base image has, too, are told as the base's.
+        lab: the open lab. Layers that its base image has, too, count as the base's.
         image: the image's tag, or the build that made it.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Which images a Dockerfile needs from outside, and the same Dockerfile with others in their place.
+"""The images that a Dockerfile needs from outside, and the same Dockerfile with others in their place.
 
 No engine is needed, and no file is written. All that is not replaced stays, to the byte, and each instruction stays on
 its line, so that what a builder says of line 7 is true of the user's own file.
@@ -116,14 +116,12 @@ def substitute(
 ) -> Substituted:
     """The Dockerfile with other images in place of some.
 
-    An image is meant by all its names: `python:3.12`, `docker.io/library/python:3.12`, and the same with a digest.
+    Each name of an image will do: `python:3.12`, `docker.io/library/python:3.12`, and the same with a digest.
 
     Args:
         text: the Dockerfile.
         by: for each image to replace, the one to take.
-        build_args: values for its ``ARG``s.
-        target: the build stage to stop at; the last if None.
-        platform: what is built for, and on.
+        build_args, target, platform: as for `images`.
         keep_syntax: leave a ``# syntax=`` line where it is. It makes the builder fetch an image, before all others.
 
     Raises:
@@ -156,13 +154,12 @@ def by_build_args(
 ) -> tuple[Substitution, ...]:
     """The images that are others because of build arguments that the lab passes, as it does for ``ARG BASE_IMAGE``.
 
-    A `FROM` that names nothing without them is not in it: nothing was replaced there.
+    A `FROM` that names nothing without them is left out: nothing was replaced there.
 
     Args:
         text: the Dockerfile.
         given: the build arguments that the lab passes.
-        target: the build stage to stop at; the last if None.
-        platform: what is built for, and on.
+        target, platform: as for `images`.
     """
     source = dockerfile_text.read(text)
     before = {use.start: use.image for use in _uses(source, {}, target, platform, lenient=True)}
@@ -178,7 +175,6 @@ def by_build_args(
 def _full_name(image: str) -> str:
     """One name for all ways to name an image on Docker Hub, with its tag."""
     name, at, digest = image.partition("@")
-    # A registry is told from a user by a dot, a port, or the name localhost.
     name = _DOCKER_HUB.sub("", name, count=1)
     if not at and ":" not in name.rpartition("/")[2]:
         name += ":latest"
@@ -200,7 +196,7 @@ def _uses(
     """All uses of images from outside.
 
     Args:
-        lenient: take a `FROM` that names nothing for one of no image, in place of an error.
+        lenient: a `FROM` that names nothing is a use of the image "", and no error.
     """
     variables = _variables(source, build_args, platform)
     names = source.stages

@@ -1,8 +1,15 @@
 """Which images a Dockerfile needs, and what is left of its text when some are replaced: all but their names."""
 
 import pytest
-from dockerlab.audit import substitute as module
-from dockerlab.audit.substitute import BUILT_IN, by_build_args, images, parse_base, substitute, syntax
+from dockerlab.audit.dockerfile_images import (
+    BUILT_IN,
+    Substituted,
+    by_build_args,
+    images,
+    parse_base,
+    substitute,
+    syntax,
+)
 from dockerlab.errors import LabError
 from dockerlab.records import Substitution
 
@@ -265,7 +272,7 @@ def test_an_image_that_is_not_needed():
 
 def test_nothing_to_replace():
     text = "FROM a\n\n\nCMD x"
-    assert substitute(text, {}) == module.Substituted(text, ())
+    assert substitute(text, {}) == Substituted(text, ())
 
 
 # --- the line above all ----------------------------------------------------------------------------------------------
@@ -288,7 +295,7 @@ def test_the_syntax_line_goes_and_no_other_line_moves(text, expected):
     image, line = syntax(text)
     assert done.substitutions == (Substitution(image, BUILT_IN, line),)
     assert syntax(done.text) is None
-    assert substitute(text, {}, keep_syntax=True) == module.Substituted(text, ())
+    assert substitute(text, {}, keep_syntax=True) == Substituted(text, ())
 
 
 @pytest.mark.parametrize(
