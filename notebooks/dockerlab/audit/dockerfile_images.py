@@ -206,7 +206,7 @@ def _uses(
         if stage < 0:
             continue
         if instruction.keyword == "FROM":
-            references[stage] = _base(instruction, names[:stage], variables, lenient)
+            references[stage] = _beginning(instruction, names[:stage], variables, lenient)
         else:
             references[stage] += _copied_from(instruction, names[:stage])
     if (last := source.stage(target)) is None and target is not None:
@@ -223,7 +223,9 @@ def _uses(
     return sorted(uses, key=lambda use: use.start)
 
 
-def _base(instruction: Written, names: Sequence[str], variables: Mapping[str, str], lenient: bool) -> list[Use | int]:
+def _beginning(
+    instruction: Written, names: Sequence[str], variables: Mapping[str, str], lenient: bool
+) -> list[Use | int]:
     """What a stage begins with: another stage, an image, or nothing."""
     word = next(iter(instruction.operands()), None)
     if word is None:
@@ -302,7 +304,7 @@ def _expanded(text: str, variables: Mapping[str, str]) -> str:
             quote = "" if quote else character
             position += 1
         elif character == "$" and quote != "'":
-            value, position = _value(text, position, variables)
+            value, position = _value_at(text, position, variables)
             result += value
         else:
             result += character
@@ -310,7 +312,7 @@ def _expanded(text: str, variables: Mapping[str, str]) -> str:
     return result
 
 
-def _value(text: str, position: int, variables: Mapping[str, str]) -> tuple[str, int]:
+def _value_at(text: str, position: int, variables: Mapping[str, str]) -> tuple[str, int]:
     """The value of the variable at `position`, and where the text goes on behind it."""
     match = _VARIABLE.match(text, position)
     if not match:

@@ -24,7 +24,7 @@ _PACKAGES = re.compile(r"(^|/)(site-packages|dist-packages)/")
 _NOT_THE_PROJECTS = re.compile(
     r"(^|/)(site-packages|dist-packages|node_modules)/|^(usr/(lib|share)|etc/ssl|var/lib/dpkg)/"
 )
-_READ_BYTES = 64 * 1024
+_BEGINNING_BYTES = 64 * 1024
 
 MOST_SECRETS = 1000
 """How many secrets are reported; more are not looked for."""
@@ -43,7 +43,7 @@ def read(lab: Lab, image: str, dockerfile: Dockerfile, watch: Callable[[], str])
         LabError: a layer cannot be read, or there was a reason to stop.
     """
     built = lab.client.images.get(image)
-    base = _base(lab, built.attrs["RootFS"]["Layers"])
+    base = _base_image(lab, built.attrs["RootFS"]["Layers"])
     inherited = (base or {}).get("Config", {}).get("Env") or []
     secrets = [
         *_in_history(built.history(), dockerfile),
@@ -65,7 +65,7 @@ def read(lab: Lab, image: str, dockerfile: Dockerfile, watch: Callable[[], str])
                 packages += member.size if _PACKAGES.search(path) else 0
                 if _NOT_THE_PROJECTS.search(path) or len(secrets) >= MOST_SECRETS:
                     continue
-                if what := secret_in_file(path, content.read(_READ_BYTES)):
+                if what := secret_in_file(path, content.read(_BEGINNING_BYTES)):
                     secrets.append(Secret(what, f"/{path}", _line_of(dockerfile, path)))
     return Layers(
         size_bytes=sum(sizes),
@@ -76,7 +76,7 @@ def read(lab: Lab, image: str, dockerfile: Dockerfile, watch: Callable[[], str])
     )
 
 
-def _base(lab: Lab, layers: Sequence[str]) -> dict[str, Any] | None:
+def _base_image(lab: Lab, layers: Sequence[str]) -> dict[str, Any] | None:
     """The configuration of the image on the engine that most of these layers come from, and that is no lab's own."""
     best: dict[str, Any] | None = None
     most = 0

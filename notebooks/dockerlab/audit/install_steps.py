@@ -35,7 +35,7 @@ def _kind(command: str) -> str:
         words = found[1].split()
         if "-r" in words or any(re.match(r"-r.|--requirement|.*requirements.*\.txt", word) for word in words):
             return "dependencies"
-        named = _named(words)
+        named = _packages(words)
         if named and all(re.match(r"\.|/|-e$|--editable", word) or word.startswith("file:") for word in named):
             return "project" if "--no-deps" in words else "both"
         bare = {re.split(r"[=<>~!\[]", word, maxsplit=1)[0].lower() for word in named}
@@ -43,16 +43,14 @@ def _kind(command: str) -> str:
     return ""
 
 
-def _named(words: list[str]) -> list[str]:
+def _packages(words: list[str]) -> list[str]:
     """What is installed, without options and their values."""
     takes_value = {"-i", "--index-url", "--extra-index-url", "-f", "--find-links", "-c", "--constraint", "--prefix"}
     takes_value |= {"-t", "--target", "--root", "--python", "--cache-dir", "--trusted-host"}
-    named, skip = [], False
-    for word in words:
-        if skip:
-            skip = False
-        elif word in takes_value:
-            skip = True
-        elif not word.startswith("-") or word in ("-e", "--editable"):
+    named, following = [], iter(words)
+    for word in following:
+        if word in takes_value:
+            next(following, None)
+        elif not word.startswith("-"):
             named.append(word.strip("'\""))
     return [word for word in named if word not in ("-e", "--editable")]

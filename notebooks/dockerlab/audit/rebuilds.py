@@ -18,7 +18,7 @@ from .limits import Limits
 from .observations import Rebuilds
 from .project import Project
 
-_READ_BYTES = 1_000_000  # of a file: source code is not longer
+_SOURCE_BYTES = 1_000_000  # of a file: source code is not longer
 _APPLICATION = re.compile(rb"\b(FastAPI|Starlette|Flask|Quart|Litestar)\s*\(")
 
 
@@ -51,7 +51,7 @@ def rebuild(lab: Lab, project: Project, dockerfile: Path, folder: Path, limits: 
     if not (file := source_file(project.folder, dockerfile)):
         return Rebuilds(unchanged, None, "")
     source = build_context.find(project.folder, dockerfile)
-    _copy(source, folder, limits)
+    _copy_context(source, folder, limits)
 
     def after_a_change(number: int) -> Build:
         with (folder / file).open("ab") as text:
@@ -84,12 +84,12 @@ def source_file(folder: Path, dockerfile: Path) -> str:
         if others.search(path):
             break
         with (folder / path).open("rb") as file:
-            if _APPLICATION.search(file.read(_READ_BYTES)):
+            if _APPLICATION.search(file.read(_SOURCE_BYTES)):
                 return path
     return found[0] if found else ""
 
 
-def _copy(source: build_context.Source, into: Path, limits: Limits) -> None:
+def _copy_context(source: build_context.Source, into: Path, limits: Limits) -> None:
     """The files that are sent to the builder, and those that tell which they are."""
     wanted = build_context.sent_paths(source)
     for path in wanted:
