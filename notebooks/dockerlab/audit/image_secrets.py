@@ -61,7 +61,7 @@ def read(lab: Lab, image: str, dockerfile: Dockerfile, watch: Callable[[], str])
                 sizes[-1] += member.size
                 if number < of_base:
                     continue
-                path, _ = archive.path_of(member.name)
+                path = archive.path_of(member)
                 packages += member.size if _PACKAGES.search(path) else 0
                 if _NOT_THE_PROJECTS.search(path) or len(secrets) >= MOST_SECRETS:
                     continue

@@ -1,6 +1,6 @@
 """A saved image, as `docker save` writes it: its settings, and the files of each layer.
 
-An image may come from anybody. Nothing of it is unpacked on the disk, and no more is held in memory than one header.
+An image may come from anybody. Its layers are unpacked nowhere: they are read in passing, a megabyte at a time.
 """
 
 from __future__ import annotations
@@ -89,19 +89,17 @@ class SavedImage:
         raise LabError(f"The engine saved the image without {name}.", _SEE_ENGINE)
 
 
-def path_of(name: str) -> tuple[str, str | None]:
-    """The path that a member of a layer is about, and what the layer hides of those below, where it is a whiteout.
+def path_of(member: tarfile.TarInfo) -> str:
+    """The path of a layer's member in the image, without the first slash: ``tmp/token``."""
+    return member.name.removeprefix("./").lstrip("/")
 
-    Args:
-        name: as the layer has it: ``./tmp/token``; ``tmp/.wh.token`` hides ``tmp/token``.
-    """
-    path = name.removeprefix("./").lstrip("/")
-    folder, _, last = path.rpartition("/")
-    if last == _OPAQUE:
-        return path, folder
-    if last.startswith(_DELETED):
-        return path, f"{folder}/{last.removeprefix(_DELETED)}".removeprefix("/")
-    return path, None
+
+def hidden_by(path: str) -> str | None:
+    """What a layer hides of those below by a file with this path: ``tmp/.wh.token`` hides ``tmp/token``; else None."""
+    folder, _, name = path.rpartition("/")
+    if name == _OPAQUE:
+        return folder
+    return f"{folder}/{name.removeprefix(_DELETED)}".lstrip("/") if name.startswith(_DELETED) else None
 
 
 # --- reading ---------------------------------------------------------------------------------------------------------

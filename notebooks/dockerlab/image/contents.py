@@ -11,7 +11,7 @@ from ..errors import LabError
 from ..lab.lab import Lab
 from ..records import Build, ImageContent, ImageLayer, Leak
 from ..run.container import asking, serve
-from .archive import CHUNK_BYTES, SavedImage, image_errors, path_of, readable, saved
+from .archive import CHUNK_BYTES, SavedImage, hidden_by, image_errors, path_of, readable, saved
 
 SHORTEST_SECRET = 6
 """Characters. What is shorter than that is found in some binary file of every image."""
@@ -131,8 +131,8 @@ def found_in(image: SavedImage, secret: str, base: Sequence[str] = ()) -> Iterat
         before = len(found)
         with readable(f"The layer {layer}"):
             for item, file in image.files(layer):
-                path, hidden = path_of(item.name)
-                if hidden is not None:
+                path = path_of(item)
+                if (hidden := hidden_by(path)) is not None:
                     deleted[hidden] = before
                 elif file and _holds(file, secret.encode()):
                     found.append((by, path))
