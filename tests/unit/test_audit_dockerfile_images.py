@@ -168,6 +168,19 @@ def test_an_image_without_a_name(written):
     assert "--build-arg BASE=…" in error.value.do
 
 
+def test_variables_that_double_each_other_are_refused():
+    text = "ARG A0=xxxxxxxxxx\n" + "".join(f"ARG A{n}=$A{n - 1}$A{n - 1}\n" for n in range(1, 60)) + "FROM a\n"
+    with pytest.raises(LabError, match="more than 10000 characters"):
+        images(text)
+
+
+def test_a_default_in_a_default_and_so_on_is_no_name():
+    nested = "${A:-" * 1500 + "}" * 1500
+    assert needed(f"ARG B={nested}\nFROM a\n") == ["a"]
+    with pytest.raises(LabError, match="not known"):
+        images(f"FROM {nested}\n")
+
+
 # --- what was given --------------------------------------------------------------------------------------------------
 
 

@@ -16,6 +16,9 @@ from ..build.dockerfile_text import Directive, Text, Written, find_stage
 from ..errors import LabError
 from ..records import Substitution
 
+LONGEST_VALUE = 10_000
+"""Characters. A longer value is refused: each of some lines may hold the variable above it twice."""
+
 BUILT_IN = "the syntax that the builder has built in"
 """What takes the place of an image that a ``# syntax=`` line names."""
 
@@ -232,7 +235,7 @@ def _beginning(
         return []
     try:
         image = _expanded(word.text, variables)
-    except _CannotTell:
+    except (_CannotTell, RecursionError):
         image = ""
     if not image and not lenient:
         match = _VARIABLE.search(word.text)
@@ -287,7 +290,7 @@ def _variables(source: Text, build_args: Mapping[str, str], platform: str) -> di
         elif equals:
             try:
                 variables[name] = _expanded(default, variables)
-            except _CannotTell:
+            except (_CannotTell, RecursionError):
                 variables.pop(name, None)
     return variables
 
@@ -296,6 +299,9 @@ def _expanded(text: str, variables: Mapping[str, str]) -> str:
     """A word as the builder reads it: variables by their values, and no quotes."""
     result, quote, position = "", "", 0
     while position < len(text):
+        if max(len(result), len(text)) > LONGEST_VALUE:
+            seen = f"The Dockerfile has variables that make a text of more than {LONGEST_VALUE} characters."
+            raise LabError(seen, "It is not built.")
         character = text[position]
         if character == "\\" and quote != "'":
             result += text[position + 1 : position + 2]
