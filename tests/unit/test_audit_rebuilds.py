@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 from dockerlab.audit import probe, rebuilds
+from dockerlab.audit.install_steps import installs
 from dockerlab.build import build_context
 from dockerlab.errors import LabError
 
@@ -37,7 +38,7 @@ from dockerlab.errors import LabError
     ],
 )
 def test_what_a_step_installs(instruction, kind):
-    assert rebuilds.installs(instruction) == kind
+    assert installs(instruction) == kind
 
 
 def test_the_source_file_that_makes_the_application_is_changed(tmp_path):
@@ -69,7 +70,7 @@ def test_copying_a_context_can_be_given_up(tmp_path):
     (tmp_path / "Dockerfile").write_text("FROM scratch\n")
     source = build_context.find(tmp_path)
     with pytest.raises(LabError, match="it is over"):
-        rebuilds._copy(source, tmp_path / "copy", SimpleNamespace(trouble=lambda: "it is over"))
+        rebuilds._copy_context(source, tmp_path / "copy", SimpleNamespace(trouble=lambda: "it is over"))
     assert not (tmp_path / "copy" / "Dockerfile").exists()
 
 

@@ -13,10 +13,10 @@ from types import SimpleNamespace
 
 import pytest
 import zstandard
-from dockerlab.audit import image_secrets as audited
+from dockerlab.audit import image_secrets
 from dockerlab.errors import LabError
-from dockerlab.image import contents as images
-from dockerlab.image.contents import files, found_in, instruction, leaks
+from dockerlab.image.archive import SavedImage, saved
+from dockerlab.image.contents import found_in, instruction, leaks
 from dockerlab.records import ImageContent, ImageLayer, Leak
 
 SECRET = "token-4f2a9c"
@@ -56,7 +56,11 @@ def archive(files):
     return buffer.getvalue()
 
 
-def saved(layers, *, history=None, config=None, pack=lambda data: data):
+def opened(members):
+    return SavedImage(tarfile.open(fileobj=io.BytesIO(archive(members))))
+
+
+def image_of(layers, *, history=None, config=None, pack=lambda data: data):
     """An image as `docker save` writes it: each layer its files, by path; and who made each."""
     history = history or [{"created_by": f"COPY {number} # buildkit"} for number in range(len(layers))]
     settings = {
@@ -68,7 +72,7 @@ def saved(layers, *, history=None, config=None, pack=lambda data: data):
     members = {name: pack(archive(files)) for name, files in zip(names, layers, strict=True)}
     members["manifest.json"] = json.dumps([{"Config": "config.json", "Layers": names}]).encode()
     members["config.json"] = json.dumps(settings).encode()
-    return tarfile.open(fileobj=io.BytesIO(archive(members)))
+    return opened(members)
 
 
 def found(image, base=()):
@@ -87,42 +91,42 @@ def in_frames(data):
     ids=["as it is", "gzip", "zstd", "zstd in frames"],
 )
 def test_a_file_with_the_secret_is_found_in_its_layer(pack):
-    image = saved([{"etc/other": b"nothing"}, {"tmp/token.txt": b"a" * 10 + SECRET.encode()}], pack=pack)
+    image = image_of([{"etc/other": b"nothing"}, {"tmp/token.txt": b"a" * 10 + SECRET.encode()}], pack=pack)
     assert found(image) == [Leak("layer", "COPY 1", "/tmp/token.txt")]
 
 
 @pytest.mark.parametrize("by", ["tmp/.wh.token.txt", ".wh.tmp", "tmp/.wh..wh..opq"])
 def test_a_file_that_a_later_layer_deletes_is_found_all_the_same(by):
-    image = saved([{"tmp/token.txt": SECRET.encode()}, {by: b""}])
+    image = image_of([{"tmp/token.txt": SECRET.encode()}, {by: b""}])
     assert found(image) == [Leak("layer", "COPY 0", "/tmp/token.txt", deleted_later=True)]
 
 
 def test_a_file_that_is_made_after_another_was_deleted_is_not_deleted():
-    image = saved([{"tmp/.wh.token.txt": b""}, {"tmp/token.txt": SECRET.encode()}])
+    image = image_of([{"tmp/.wh.token.txt": b""}, {"tmp/token.txt": SECRET.encode()}])
     assert [leak.deleted_later for leak in found(image)] == [False]
 
 
 def test_a_name_that_only_begins_alike_is_not_deleted():
-    image = saved([{"tmp/token.txt": SECRET.encode()}, {"tmp/.wh.tok": b""}])
+    image = image_of([{"tmp/token.txt": SECRET.encode()}, {"tmp/.wh.tok": b""}])
     assert [leak.deleted_later for leak in found(image)] == [False]
 
 
 def test_the_layers_of_the_base_are_left_out():
-    image = saved([{"base": SECRET.encode()}, {"own": SECRET.encode()}])
+    image = image_of([{"base": SECRET.encode()}, {"own": SECRET.encode()}])
     assert [leak.path for leak in found(image, base=["sha256:0"])] == ["/own"]
     assert [leak.path for leak in found(image, base=["sha256:other"])] == ["/base", "/own"]
 
 
 def test_layers_are_told_apart_from_notes_in_the_history():
     history = [{"created_by": "ENV A=1", "empty_layer": True}, {"created_by": "COPY token.txt /"}]
-    assert [leak.instruction for leak in found(saved([{"token.txt": SECRET.encode()}], history=history))] == [
+    assert [leak.instruction for leak in found(image_of([{"token.txt": SECRET.encode()}], history=history))] == [
         "COPY token.txt /"
     ]
 
 
 def test_history_variables_and_labels_are_read():
     history = [{"created_by": f"RUN |1 TOKEN={SECRET} /bin/sh -c true # buildkit", "empty_layer": True}]
-    image = saved([], history=history, config={"Env": [f"TOKEN={SECRET}"], "Labels": {"note": f"{SECRET}!"}})
+    image = image_of([], history=history, config={"Env": [f"TOKEN={SECRET}"], "Labels": {"note": f"{SECRET}!"}})
     assert found(image) == [
         Leak("history", f"RUN [TOKEN={SECRET}] true"),
         Leak("settings", "ENV TOKEN"),
@@ -132,20 +136,17 @@ def test_history_variables_and_labels_are_read():
 
 def test_a_secret_across_the_border_of_two_reads_is_found():
     begins = (1 << 20) - len(SECRET) // 2
-    image = saved([{"large": b"\0" * begins + SECRET.encode() + b"\0" * 100}])
+    image = image_of([{"large": b"\0" * begins + SECRET.encode() + b"\0" * 100}])
     assert [leak.path for leak in found(image)] == ["/large"]
 
 
 def test_an_image_with_no_layers_and_no_settings_holds_nothing():
-    assert found(saved([])) == []
+    assert found(image_of([])) == []
 
 
 def test_an_archive_that_is_no_image_is_refused():
-    with (
-        tarfile.open(fileobj=io.BytesIO(archive({"etc/passwd": b""}))) as no_image,
-        pytest.raises(LabError, match=r"without manifest\.json"),
-    ):
-        found(no_image)
+    with pytest.raises(LabError, match=r"without manifest\.json"):
+        opened({"etc/passwd": b""})
 
 
 def test_a_secret_that_is_too_short_is_not_looked_for():
@@ -195,15 +196,10 @@ BROKEN = {
 }
 
 
-def opened(members):
-    return tarfile.open(fileobj=io.BytesIO(archive(members)))
-
-
 def lab_with(image):
     """A lab whose engine saves this image, in small pieces."""
+    described = SimpleNamespace(attrs={"RootFS": {"Layers": ["0", "1"]}, "Config": {}}, history=list)
     api = SimpleNamespace(
-        inspect_image=lambda tag: {"RootFS": {"Layers": ["0", "1"]}, "Config": {}},
-        history=lambda tag: [],
         images=lambda: [],
         _url=lambda path, tag: path,
         _get=lambda path, stream: SimpleNamespace(
@@ -211,12 +207,12 @@ def lab_with(image):
         ),
         _raise_for_status=lambda response: None,
     )
-    engine = SimpleNamespace(url="here")
-    return SimpleNamespace(client=SimpleNamespace(api=api), base_image="base", id="ab", engine=engine)
+    images = SimpleNamespace(get=lambda tag: described)
+    return SimpleNamespace(client=SimpleNamespace(api=api, images=images), base_image="base")
 
 
-def audit(image, trouble=lambda: ""):
-    return audited.read(lab_with(image), "image", SimpleNamespace(instructions=[]), trouble)
+def audit(image, watch=lambda: ""):
+    return image_secrets.read(lab_with(image), "image", SimpleNamespace(instructions=[]), watch)
 
 
 @pytest.mark.parametrize("layers", SHARED.values(), ids=SHARED)
@@ -264,10 +260,10 @@ def test_a_header_that_would_fill_the_memory_is_refused(kind):
 
 def test_of_many_files_none_is_kept_in_memory():
     block = tarfile.TarInfo("empty").tobuf()
-    image = opened({"many": gzip.compress(block * 5_000 + b"\0" * 1024, 1)})
+    image = opened(OLDER | {"many": gzip.compress(block * 5_000 + b"\0" * 1024, 1)})
     tracemalloc.start()
     try:
-        assert sum(1 for _ in files(image, "many")) == 5_000
+        assert sum(1 for _ in image.files("many")) == 5_000
         held = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -275,8 +271,9 @@ def test_of_many_files_none_is_kept_in_memory():
 
 
 def test_so_many_secrets_are_told_and_no_more():
-    layer = archive({f"{number}/.env": b"A=1\n" for number in range(audited.MOST_SECRETS + 5)})
-    assert len(audit(archive(OLDER | {"aa/layer.tar": layer, "bb/layer.tar": LAYER})).secrets) == audited.MOST_SECRETS
+    layer = archive({f"{number}/.env": b"A=1\n" for number in range(image_secrets.MOST_SECRETS + 5)})
+    read = audit(archive(OLDER | {"aa/layer.tar": layer, "bb/layer.tar": LAYER}))
+    assert len(read.secrets) == image_secrets.MOST_SECRETS
 
 
 # --- giving up -------------------------------------------------------------------------------------------------------
@@ -287,7 +284,7 @@ def test_an_engine_that_prepares_for_ever_can_be_given_up():
     lab.client.api._get = lambda path, stream: silent.wait(30)
     asked = itertools.count()
     began = time.monotonic()
-    with pytest.raises(LabError, match="it is over"), images.saved(lab, "x", lambda: "it is over" * (next(asked) > 1)):
+    with pytest.raises(LabError, match="it is over"), saved(lab, "x", lambda: "it is over" * (next(asked) > 1)):
         pass
     assert time.monotonic() - began < 20
     silent.set()
@@ -306,7 +303,7 @@ def test_ctrl_c_ends_the_saving_and_its_file_is_gone():
     def interrupt():
         raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt), images.saved(lab, "x", interrupt):
+    with pytest.raises(KeyboardInterrupt), saved(lab, "x", interrupt):
         pass
     assert ended.wait(10), "it is still being saved"
 
@@ -316,9 +313,9 @@ def test_a_layer_that_never_ends_can_be_given_up_while_it_is_read():
     layer = archive({"zeros": b"0" * 5_000_000})
     image = archive(OLDER | {"aa/layer.tar": gzip.compress(layer, 1), "bb/layer.tar": LAYER})
 
-    def trouble():
+    def watch():
         return "it is over" if next(asked) > 2 else ""
 
     with pytest.raises(LabError, match="it is over"):
-        audit(image, trouble)
+        audit(image, watch)
     assert next(asked) < 6

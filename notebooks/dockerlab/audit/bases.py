@@ -1,4 +1,4 @@
-"""The images that a project builds on: whether each can be had, and what is taken in its place where not."""
+"""The images that a project builds on: whether each is available, and what is taken in its place where not."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypedDict
 
 import requests
 from docker.errors import APIError, DockerException, ImageNotFound
@@ -17,8 +18,8 @@ from ..engine import registry
 from ..errors import BaseImageMissing
 from ..lab.lab import Lab
 from ..records import Substitution
+from .dockerfile_images import by_build_args, images, substitute, syntax
 from .project import Project
-from .substitute import by_build_args, images, substitute, syntax
 
 REGISTRY_SECONDS = 10
 """How long the engine is given to ask a registry for one image."""
@@ -37,10 +38,17 @@ class Prepared:
     substituted: tuple[Substitution, ...]
 
 
+class _Where(TypedDict):
+    target: str | None
+    platform: str
+
+
 def prepare(lab: Lab, project: Project, source: Source, bases: Mapping[str, str]) -> Prepared:
-    """Make sure that each image can be had, or replace it. The user's file stays as it is.
+    """Make sure that each image is available, or replace it. The user's file stays as it is.
 
     Args:
+        lab: the lab that builds it.
+        project: what is audited.
         source: the user's Dockerfile.
         bases: what to take in place of an image; an empty text is the lab's base image.
 
@@ -51,15 +59,15 @@ def prepare(lab: Lab, project: Project, source: Source, bases: Mapping[str, str]
     of_the_lab = {}
     if dockerfiles.parse(source.text).declares("BASE_IMAGE") and "BASE_IMAGE" not in project.build_args:
         of_the_lab["BASE_IMAGE"] = lab.base_image
-    where = {"target": project.target, "platform": f"linux/{lab.engine.arch}"}
+    where: _Where = {"target": project.target, "platform": f"linux/{lab.engine.arch}"}
     arguments = {**of_the_lab, **project.build_args}
     by = {image: other or lab.base_image for image, other in bases.items()}
     replaced = substitute(source.text, by, build_args=arguments, keep_syntax=True, **where)
     needed = dict.fromkeys(use.image for use in images(replaced.text, build_args=arguments, **where))
-    if missing := [image for image in needed if not _can_be_had(lab, image)]:
+    if missing := [image for image in needed if not _is_available(lab, image)]:
         raise _missing(lab, project, missing, bases)
     frontend = syntax(source.text)
-    if frontend and not _can_be_had(lab, frontend[0]):
+    if frontend and not _is_available(lab, frontend[0]):
         replaced = substitute(source.text, by, build_args=arguments, **where)
     substituted = (*by_build_args(source.text, of_the_lab, **where), *replaced.substitutions)
     if not replaced.substitutions:
@@ -71,17 +79,17 @@ def prepare(lab: Lab, project: Project, source: Source, bases: Mapping[str, str]
     return Prepared(copy, substituted)
 
 
-def _can_be_had(lab: Lab, image: str) -> bool:
+def _is_available(lab: Lab, image: str) -> bool:
     """Whether an image is on the engine, or the engine can fetch it: it asks the registry itself."""
-    api = lab.client.api
     with contextlib.suppress(ImageNotFound):
-        api.inspect_image(image)
+        lab.client.images.get(image)
         return True
+    api: Any = lab.client.api  # the SDK's public call takes no timeout
     try:
         url = api._url("/distribution/{0}/json", image)
         api._raise_for_status(api.get(url, headers=registry.header(image), timeout=REGISTRY_SECONDS))
     except APIError as error:
-        # Podman cannot be asked so: there the build will tell.
+        # Podman has no such call: there the build will tell.
         return lab.engine.kind == "podman" and error.status_code == 404
     except (DockerException, requests.RequestException):
         return False

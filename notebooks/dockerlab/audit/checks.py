@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from ..records import Finding, Stop
-from .image_secrets import secret_in_file
+from .install_steps import installs
 from .observations import Observations, Process
-from .rebuilds import installs
+from .secret_signs import secret_in_file
 
 WARN_CONTEXT_BYTES = 50_000_000
 WARN_SIZE_FACTOR = 1.5

@@ -21,9 +21,9 @@ from ..errors import LabError
 from ..records import Audit
 from . import mends, reports
 from .auditor import CHECK_IDS, TIMEOUT_SECONDS, examine
+from .dockerfile_images import parse_base
 from .observations import Observations
 from .project import Project, environment_file, find
-from .substitute import parse_base
 from .suggest import diff
 
 FAILED, IMPOSSIBLE = 1, 2
@@ -153,8 +153,7 @@ def _pairs(option: str, items: list[str] | None) -> dict[str, str]:
 
 
 def _bases(items: list[str] | None) -> dict[str, str]:
-    given = [parse_base(item) for item in items or []]
-    return {base.image: base.by or "" for base in given}
+    return dict(parse_base(item) for item in items or [])
 
 
 def _known(what: str, value: str, known: tuple[str, ...]) -> None:

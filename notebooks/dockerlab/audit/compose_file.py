@@ -6,6 +6,7 @@ import io
 import os
 import re
 import shlex
+from collections import ChainMap
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -24,13 +25,17 @@ MOST_VALUES = 20_000
 MOST_EXTENDED = 10
 """How many services may extend one another."""
 
+_NOTES = {
+    "volumes": "its volumes are not mounted",
+    "depends_on": "the services that it depends on are not started",
+}
 _TAKEN = frozenset(
     {"build", "environment", "env_file", "command", "entrypoint", "init", "user", "stop_signal", "stop_grace_period"}
     | {"healthcheck", "ports", "expose", "extends"}
 )
 _OF_NO_ACCOUNT = frozenset(
     {"image", "container_name", "labels", "annotations", "restart", "profiles", "logging", "pull_policy", "platform"}
-    | {"volumes", "depends_on"}  # which the notes tell
+    | _NOTES.keys()
 )
 _TAKEN_OF_BUILD = frozenset({"context", "dockerfile", "args", "target"})
 _REFERENCE = re.compile(r"\$(?:(\$)|([A-Za-z_]\w*)|\{([A-Za-z_]\w*)(?:(:?[-?+])|\}))")
@@ -117,14 +122,7 @@ for _tag, _pattern, _first in [
 
 
 class _Compose:
-    """Reads the Compose files of a project.
-
-    Args:
-        shown: the Compose file as it was named.
-        file: its path.
-        folder: the project's folder.
-        given: variables that were named.
-    """
+    """Reads the Compose files of a project; `shown` is how the first of them was named, and `file` its path."""
 
     def __init__(self, shown: str, file: Path, folder: Path, given: Mapping[str, str]) -> None:
         self.shown = shown
@@ -135,13 +133,14 @@ class _Compose:
         self.left_out: dict[str, None] = {}
         self.not_taken: dict[str, None] = {}
         self.count = 0
-        self.given = self.variables = dict(given)
+        self.given = dict(given)
+        self.variables: Mapping[str, str] = self.given
         if os.path.lexists(file.parent / ".env"):
             self.variables = {**self._variables_in(file.parent / ".env", ".env", required=False), **given}
 
     # --- files ---
 
-    def inside(self, path: Path) -> Path | None:
+    def _within(self, path: Path) -> Path | None:
         """Where a path leads; None where that is not in the project."""
         try:
             path = path.resolve()
@@ -149,8 +148,13 @@ class _Compose:
             return None
         return path if any(path.is_relative_to(root) for root in self.roots) else None
 
-    def _must_be_inside(self, path: Path, what: str, do: str = "") -> Path:
-        if found := self.inside(path):
+    def _needed(self, path: Path, what: str, do: str = "") -> Path:
+        """Where a path leads, without which there is nothing to audit.
+
+        Raises:
+            LabError: it leads out of the project.
+        """
+        if found := self._within(path):
             return found
         folder = os.path.commonpath([self.roots[0], path.resolve()])
         compose = os.path.relpath(self.file, folder)
@@ -169,7 +173,7 @@ class _Compose:
             raise LabError(f"{path.name} cannot be read ({reason}).", "It has to be a text file.") from error
 
     def services(self, file: Path) -> dict[str, Any]:
-        text = self._text(self._must_be_inside(file, f"what {file.name} leads to"))
+        text = self._text(self._needed(file, f"what {file.name} leads to"))
         try:
             content = yaml.load(text, _Yaml)
         except (yaml.YAMLError, RecursionError) as error:
@@ -191,14 +195,11 @@ class _Compose:
         self.count += 1
         if self.count > MOST_VALUES:
             raise LabError(f"{self.shown} has more than {MOST_VALUES} values.", "It is not read.")
-        match value:
-            case str():
-                return self.expanded(value)
-            case dict():
-                return {str(key): self.filled(each) for key, each in value.items()}
-            case list():
-                return [self.filled(each) for each in value]
-        return value
+        if isinstance(value, dict):
+            return {str(key): self.filled(each) for key, each in value.items()}
+        if isinstance(value, list):
+            return [self.filled(each) for each in value]
+        return self.expanded(value) if isinstance(value, str) else value
 
     def expanded(self, text: str) -> str:
         """A text with its variables filled in, as Compose writes them: ``${NAME:-default}``."""
@@ -235,24 +236,24 @@ class _Compose:
 
     def _variables_in(self, path: Path, written: str, *, required: bool) -> dict[str, str]:
         """The variables of an `env_file`, or of the project's own `.env`."""
-        if not (found := self.inside(path)):
+        if not (found := self._within(path)):
             self._leave_out(f"{written}, which is outside of the project and was not read; --env-file takes a file")
             return {}
         if not found.is_file():
             if required:
                 self._leave_out(f"{written}, which is not there")
             return {}
-        before, variables = self.variables, {}
-        self.variables = dict(before)  # what is above a line counts in it, and what was known before counts first
+        variables: dict[str, str] = {}
+        before = self.variables
+        self.variables = ChainMap(dict(before), variables)  # what was known before counts first, then the lines above
         try:
             for each in parse_stream(io.StringIO(self._text(found))):
                 if each.key and each.value is None:  # a name alone
                     value = self.value_of(each.key)
                     variables |= {} if value is None else {each.key: value}
-                elif each.key:
+                elif each.key and each.value is not None:
                     is_literal = re.match(r"[^=]*=\s*'", each.original.string)
                     variables[each.key] = each.value if is_literal else self.expanded(each.value)
-                    self.variables[each.key] = before.get(each.key, variables[each.key])
         finally:
             self.variables = before
         return variables
@@ -263,7 +264,7 @@ class _Compose:
         for name, text in _pairs(value).items():
             text = self.value_of(name) if text is None else text
             if text is not None:
-                known[name] = "true" if text is True else "false" if text is False else str(text)
+                known[name] = str(text).lower() if isinstance(text, bool) else str(text)
         return known
 
     # --- a service ---
@@ -272,8 +273,8 @@ class _Compose:
         """What is taken of a service, and of what it extends."""
         if (file, name) in above or len(above) > MOST_EXTENDED:
             raise LabError(f"In {self.shown}, the service {name!r} extends itself.", "Look at its `extends`.")
-        definition = self.services(file)[name] or {}
-        taken = self.filled({key: value for key, value in definition.items() if key in _TAKEN})
+        definition: dict[str, Any] = self.services(file)[name] or {}
+        taken: dict[str, Any] = self.filled({key: value for key, value in definition.items() if key in _TAKEN})
         others = set(definition) - _TAKEN - _OF_NO_ACCOUNT
         if build := taken.get("build"):
             taken["build"] = build = dict(build) if isinstance(build, dict) else {"context": build}
@@ -281,9 +282,9 @@ class _Compose:
             build["args"] = _pairs(build.get("args"))
             if "context" in build or "extends" not in taken:
                 build["context"] = file.parent / (build.get("context") or ".")
-        if others := sorted(key for key in map(str, others) if not key.startswith("x-")):
-            self._leave_out(f"`{'`, `'.join(others)}` for {name!r}, which the audit does not give it")
-        taken["notes"] = [key for key in ("volumes", "depends_on") if definition.get(key)]
+        if names := sorted(key for key in map(str, others) if not key.startswith("x-")):
+            self._leave_out(f"`{'`, `'.join(names)}` for {name!r}, which the audit does not give it")
+        taken["notes"] = [key for key in _NOTES if definition.get(key)]
         taken["environment"] = _pairs(taken.get("environment"))
         files = taken.get("env_file") or []
         taken["env_file"] = [(file.parent, each) for each in ([files] if isinstance(files, str | dict) else files)]
@@ -293,8 +294,7 @@ class _Compose:
         extends = {"service": extends} if isinstance(extends, str) else extends
         of = file
         if "file" in extends:
-            of = file.parent / extends["file"]
-            of = self._must_be_inside(of, f"{extends['file']}, which {name!r} extends,")
+            of = self._needed(file.parent / extends["file"], f"{extends['file']}, which {name!r} extends,")
         return _merged(self._service(of, extends["service"], (*above, (file, name))), taken)
 
     def project(self, shown: str, name: str, build_args: Mapping[str, str], named: str | Path | None) -> Project:
@@ -306,21 +306,18 @@ class _Compose:
             )
         if "dockerfile_inline" in build:
             raise LabError(f"The service {name!r} has a `dockerfile_inline`.", "Write it into a file, and audit that.")
-        folder = self._must_be_inside(build["context"], f"the build context of {name!r}")
+        folder = self._needed(build["context"], f"the build context of {name!r}")
         if not folder.is_dir():
             raise LabError(f"The build context of {name!r} is not a folder of the project.", f"Look into {self.shown}.")
         dockerfile = named or build.get("dockerfile")
         if not named:
             do = "To take it, name it: --dockerfile PATH"
-            self._must_be_inside(folder / (dockerfile or "Dockerfile"), f"the Dockerfile of {name!r}", do)
+            self._needed(folder / (dockerfile or "Dockerfile"), f"the Dockerfile of {name!r}", do)
             dockerfile = folder / dockerfile if dockerfile else None
         variables: dict[str, str] = {}
         for base, each in service["env_file"]:
-            each = {"path": each} if isinstance(each, str) else each
-            required = each.get("required", True) is not False
-            variables |= self._variables_in(base / each["path"], f"the env_file {each['path']}", required=required)
-        told = {"volumes": "its volumes are not mounted"}
-        told["depends_on"] = "the services that it depends on are not started"
+            path, required = (each, True) if isinstance(each, str) else (each["path"], each.get("required", True))
+            variables |= self._variables_in(base / path, f"the env_file {path}", required=required is not False)
         ports = [_container_port(port) for port in [*_list(service.get("ports")), *_list(service.get("expose"))]]
         health = service.get("healthcheck") or {}
         test = ["NONE"] if health.get("disable") is True else health.get("test")
@@ -339,7 +336,7 @@ class _Compose:
             stop_signal=service.get("stop_signal"),
             grace_seconds=min(_seconds(service.get("stop_grace_period")), LONGEST_GRACE_SECONDS),
             health_check=["CMD-SHELL", test] if isinstance(test, str) else test,
-            notes=tuple(told[key] for key in told if key in service["notes"]),
+            notes=tuple(note for key, note in _NOTES.items() if key in service["notes"]),
         )
         if self.not_taken:
             names = "the variable" + "s" * (len(self.not_taken) > 1) + " " + ", ".join(self.not_taken)

@@ -12,140 +12,87 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
-from docker.errors import APIError, ImageNotFound
+from docker.errors import APIError
 
 from ..build.dockerfile import Dockerfile
-from ..image import contents as images
+from ..image import archive
 from ..lab.lab import Lab
 from .observations import Layers, Secret
+from .secret_signs import secret_in_assignment, secret_in_file
 
-_SECRET_NAME = re.compile(
-    r"(?i)(^|_)(password|passwd|secret|token|api_?key|private_?key|secret_?key|access_?key|credentials?|auth)(_|$)"
-)
-_NO_SECRET_NAME = re.compile(r"(?i)(^GPG_KEY$|_FILE$|_PATH$|_URL$|_ALGORITHM$|_EXPIRE|_TTL$|_LENGTH$|_HEADER$|_NAME$)")
-_PLACEHOLDER = re.compile(r"^\$|^\s*$|^(true|false|none|null|\d{1,4})$", re.IGNORECASE)
-_URL_PASSWORD = re.compile(r"\b\w+://[^/\s:@]+:([^@/\s$]+)@")
-
-_KEY = re.compile(rb"-----BEGIN ([A-Z]+ )*PRIVATE KEY-----")
-_KEY_NAME = re.compile(r"(^id_(rsa|dsa|ecdsa|ed25519)$)|\.(pem|key|p12|pfx)$")
-_ENV_NAME = re.compile(r"^\.env(\..+)?$|^[\w-]+\.env$")
-_EXAMPLE = re.compile(r"(?i)example|sample|template|dist$|\.md$")
-_CREDENTIALS = re.compile(
-    r"(^|/)(\.pypirc|\.netrc|\.git-credentials|\.htpasswd|credentials\.json|service[-_]account.*\.json|\.aws/credentials|"
-    r"\.docker/config\.json|\.npmrc|\.pgpass|\.vault[-_]token)$"
-)
 _PACKAGES = re.compile(r"(^|/)(site-packages|dist-packages)/")
 _NOT_THE_PROJECTS = re.compile(
     r"(^|/)(site-packages|dist-packages|node_modules)/|^(usr/(lib|share)|etc/ssl|var/lib/dpkg)/"
 )
-_READ_BYTES = 64 * 1024
+_BEGINNING_BYTES = 64 * 1024
 
 MOST_SECRETS = 1000
-"""How many secrets are told of; more are not looked for."""
+"""How many secrets are reported; more are not looked for."""
 
 
-def secret_in_file(path: str, content: bytes) -> str:
-    """What a file is that looks like a secret; empty where it does not.
-
-    Args:
-        path: its path, of which the name and the folders count.
-        content: how it begins.
-    """
-    name = PurePosixPath(path).name
-    if _EXAMPLE.search(name):
-        return ""
-    if _KEY.search(content):
-        return "a private key"
-    if _KEY_NAME.search(name) and name.startswith("id_"):
-        return "a private key"
-    if _ENV_NAME.match(name) and re.search(rb"^\s*(export\s+)?[A-Za-z_]\w*\s*=\s*\S", content, re.MULTILINE):
-        return "a file of variables"
-    if _CREDENTIALS.search(path) and content.strip():
-        if name == ".npmrc" and b"_auth" not in content:
-            return ""
-        return "credentials"
-    return ""
-
-
-def secret_in_assignment(name: str, value: str) -> bool:
-    """Whether a variable's name, and a value that is not empty and no placeholder, look like a secret."""
-    if _URL_PASSWORD.search(value):
-        return True
-    return bool(_SECRET_NAME.search(name) and not _NO_SECRET_NAME.search(name) and not _PLACEHOLDER.match(value))
-
-
-def read(lab: Lab, image: str, dockerfile: Dockerfile, trouble: Callable[[], str]) -> Layers:
+def read(lab: Lab, image: str, dockerfile: Dockerfile, watch: Callable[[], str]) -> Layers:
     """Read all layers of an image.
 
     Args:
+        lab: the lab that built it.
         image: its tag.
         dockerfile: what it was built from: tells the line of a secret.
-        trouble: is asked again and again: a reason to give up, or an empty text.
+        watch: called again and again: a reason to stop, or an empty text.
 
     Raises:
-        LabError: a layer cannot be read, or there was a reason to give up.
+        LabError: a layer cannot be read, or there was a reason to stop.
     """
-    api = lab.client.api
-    config = api.inspect_image(image)
-    ours = config["RootFS"]["Layers"]
-    base = _base(lab, ours)
+    built = lab.client.images.get(image)
+    base = _base_image(lab, built.attrs["RootFS"]["Layers"])
+    inherited = (base or {}).get("Config", {}).get("Env") or []
+    secrets = [
+        *_in_history(built.history(), dockerfile),
+        *_in_environment(built.attrs["Config"].get("Env") or [], inherited, dockerfile),
+    ]
     sizes: list[int] = []
     packages = 0
-    secrets = list(_in_history(api.history(image), base, dockerfile))
-    secrets += _in_environment(
-        config["Config"].get("Env") or [], (base or {}).get("Config", {}).get("Env") or [], dockerfile
-    )
     of_base = len(base["RootFS"]["Layers"]) if base else 0
-    with images.saved(lab, image, trouble) as saved:
-        for number, layer in enumerate(images.layers(saved)):
-            size = 0
-            for member, content in images.files(saved, layer, trouble):
+    with archive.saved(lab, image, watch) as saved:
+        for number, layer in enumerate(saved.layers):
+            sizes.append(0)
+            for member, content in saved.files(layer):
                 if not content:
                     continue
-                size += member.size
+                sizes[-1] += member.size
                 if number < of_base:
                     continue
-                path = member.name.removeprefix("./").lstrip("/")
+                path = archive.path_of(member)
                 packages += member.size if _PACKAGES.search(path) else 0
                 if _NOT_THE_PROJECTS.search(path) or len(secrets) >= MOST_SECRETS:
                     continue
-                if what := secret_in_file(path, content.read(_READ_BYTES)):
+                if what := secret_in_file(path, content.read(_BEGINNING_BYTES)):
                     secrets.append(Secret(what, f"/{path}", _line_of(dockerfile, path)))
-            sizes.append(size)
     return Layers(
         size_bytes=sum(sizes),
         base_bytes=sum(sizes[:of_base]) if base else None,
         packages_bytes=packages,
         secrets=tuple(dict.fromkeys(secrets)),
-        reference_bytes=_reference(lab),
+        reference_bytes=sum(item["Size"] for item in lab.client.images.get(lab.base_image).history()),
     )
 
 
-def _base(lab: Lab, layers: Sequence[str]) -> dict[str, Any] | None:
-    """The image on the engine that most of these layers come from, and that is not one of ours."""
+def _base_image(lab: Lab, layers: Sequence[str]) -> dict[str, Any] | None:
+    """The configuration of the image on the engine that most of these layers come from, and that is no lab's own."""
     best: dict[str, Any] | None = None
+    most = 0
     for item in lab.client.api.images():
         tags = item.get("RepoTags") or []
-        if not tags or any(tag.startswith(f"dockerlab/{lab.id}") for tag in tags):
+        if not tags or any(re.match(r"dockerlab/[0-9a-f]{8}:", tag) for tag in tags):
             continue
-        if any(re.match(r"dockerlab/[0-9a-f]{8}:", tag) for tag in tags):
-            continue
-        with contextlib.suppress(APIError, ImageNotFound):
-            config = lab.client.api.inspect_image(item["Id"])
+        with contextlib.suppress(APIError):  # it is gone, or broken
+            config = lab.client.images.get(item["Id"]).attrs
             theirs = config["RootFS"].get("Layers") or []
-            most = len(best["RootFS"]["Layers"]) if best else 0
             if most < len(theirs) < len(layers) and list(layers[: len(theirs)]) == theirs:
-                best = config
+                best, most = config, len(theirs)
     return best
 
 
-def _reference(lab: Lab) -> int:
-    return sum(item["Size"] for item in lab.client.api.history(lab.base_image))
-
-
-def _in_history(
-    history: Sequence[dict[str, Any]], base: dict[str, Any] | None, dockerfile: Dockerfile
-) -> Iterable[Secret]:
+def _in_history(history: Sequence[dict[str, Any]], dockerfile: Dockerfile) -> Iterable[Secret]:
     """Build arguments that a step was carried out with: they stay in the history for everybody to read."""
     for item in history:
         created = item.get("CreatedBy") or ""
@@ -174,8 +121,5 @@ def _line_of(dockerfile: Dockerfile, path: str) -> int | None:
     """The COPY or ADD that names the file; else the first that copies a whole folder."""
     copies = [i for i in dockerfile.instructions if i.keyword in ("COPY", "ADD") and "--from" not in i.text]
     name = PurePosixPath(path).name
-    for instruction in copies:
-        if name in instruction.text:
-            return instruction.line
-    whole = [i for i in copies if re.search(r"\s\./?\s", i.text + " ")]
-    return whole[0].line if whole else None
+    named = [i for i in copies if name in i.text] or [i for i in copies if re.search(r"\s\./?\s", i.text + " ")]
+    return named[0].line if named else None

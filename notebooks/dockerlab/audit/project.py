@@ -67,13 +67,13 @@ class Project:
         return self.folder / self.dockerfile
 
 
-def find(path: str | Path, *, dockerfile: str | Path | None = None, **rest: Any) -> Project:
+def find(path: str | Path, *, dockerfile: str | Path | None = None, **options: Any) -> Project:
     """The project in a folder.
 
     Args:
         path: the folder, which is the build context.
         dockerfile: a path from where the command is run or from the folder; `Dockerfile` in the folder if None.
-        rest: further attributes of the `Project`.
+        options: further attributes of the `Project`.
 
     Raises:
         LabError: there is no such folder, or no Dockerfile in it.
@@ -85,20 +85,27 @@ def find(path: str | Path, *, dockerfile: str | Path | None = None, **rest: Any)
         do = "Name the folder of the project; a Dockerfile of another name or place is named with --dockerfile."
         raise LabError(f"{path} is a file, not the folder of a project.", do)
     folder = folder.resolve()
-    return Project(str(path), folder, dockerfile_of(str(path), folder, dockerfile), **rest)
+    return Project(str(path), folder, dockerfile_of(str(path), folder, dockerfile), **options)
 
 
 def dockerfile_of(shown: str, folder: Path, named: str | Path | None) -> Path:
+    """The Dockerfile that is named, or the folder's own: a path from the folder, or an absolute one.
+
+    Args:
+        shown: the folder as its owner named it.
+        folder: the build context.
+        named: as for `find`.
+
+    Raises:
+        LabError: there is none.
+    """
     if named is None:
         if (folder / "Dockerfile").is_file():
             return Path("Dockerfile")
         others = [path.relative_to(folder).as_posix() for path in _dockerfiles(folder)]
+        do = "Lesson 01 writes one; the audit runs what a Dockerfile makes of a project."
         if others:
-            do = f"Is it one of these? Name it: --dockerfile {others[0]}" + "".join(
-                f" | {name}" for name in others[1:5]
-            )
-        else:
-            do = "Lesson 01 writes one; the audit runs what a Dockerfile makes of a project."
+            do = f"Is it one of these? Name it: --dockerfile {' | '.join(others[:5])}"
         raise LabError(f"There is no Dockerfile in {shown}.", do)
     for candidate in (folder / named, Path(named).resolve()):
         if candidate.is_file():
@@ -158,12 +165,13 @@ def likely_ports(
     """
     text = " ".join(command) + "\n" + shell_text
     for name, value in environment.items():
-        text = re.sub(rf"\$\{{{re.escape(name)}(:-[^}}]*)?\}}|\${re.escape(name)}\b", lambda _, v=value: v, text)
+        reference = rf"\$\{{{re.escape(name)}(:-[^}}]*)?\}}|\${re.escape(name)}\b"
+        text = re.sub(reference, value.replace("\\", r"\\"), text)
     text = re.sub(r"\$\{\w+:-(\w+)\}", r"\1", text)
     pattern = (
         r"(?:--port|-p|--bind|-b|--PORT)[ =,\"']+(?:\S*:)?(\d{2,5})\b|(?:0\.0\.0\.0|\[::\]|127\.0\.0\.1):(\d{2,5})\b"
     )
-    told = [int(a or b) for a, b in re.findall(pattern, text)]
+    written = [int(a or b) for a, b in re.findall(pattern, text)]
     named = [int(v) for n, v in environment.items() if re.fullmatch(r"(\w+_)?PORT", n) and v.isdecimal()]
-    found = dict.fromkeys([*told, *exposed, *named, *COMMON_PORTS])
+    found = dict.fromkeys([*written, *exposed, *named, *COMMON_PORTS])
     return [port for port in found if 0 < port < 65536]

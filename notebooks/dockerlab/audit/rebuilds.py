@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+from functools import partial
 from pathlib import Path
 
 from ..build import build_context
@@ -12,11 +13,12 @@ from ..build.builder import build
 from ..errors import LabError
 from ..lab.lab import Lab
 from ..records import Build
+from .install_steps import installs
 from .limits import Limits
 from .observations import Rebuilds
 from .project import Project
 
-_READ_BYTES = 1_000_000  # of a file: source code is not longer
+_SOURCE_BYTES = 1_000_000  # of a file: source code is not longer
 _APPLICATION = re.compile(rb"\b(FastAPI|Starlette|Flask|Quart|Litestar)\s*\(")
 
 
@@ -24,32 +26,37 @@ def rebuild(lab: Lab, project: Project, dockerfile: Path, folder: Path, limits: 
     """Build twice more.
 
     Args:
+        lab: the lab that built it.
         project: what was built.
         dockerfile: the Dockerfile that it was built with.
         folder: an empty folder, in which a copy of the build context is made and changed.
+        limits: those of the audit.
 
     Raises:
         BuildFailed: a build failed; the first one has succeeded.
     """
-    options = {
-        "target": project.target,
-        "build_args": project.build_args,
-        "progress": False,
-        "watch": limits.trouble,
-        "timeout": limits.left + 30,
-    }
-    unchanged = build(lab, project.folder, name="audit-unchanged", dockerfile=dockerfile, **options)
+    build_again = partial(
+        build,
+        lab,
+        dockerfile=dockerfile,
+        build_args=project.build_args,
+        target=project.target,
+        progress=False,
+        timeout=limits.left + 30,
+        watch=limits.trouble,
+    )
+    unchanged = build_again(project.folder, name="audit-unchanged")
     if not all(step.cached for step in unchanged.steps):  # seen twice, or not said: see below
-        unchanged = build(lab, project.folder, name="audit-unchanged", dockerfile=dockerfile, **options)
+        unchanged = build_again(project.folder, name="audit-unchanged")
     if not (file := source_file(project.folder, dockerfile)):
         return Rebuilds(unchanged, None, "")
     source = build_context.find(project.folder, dockerfile)
-    _copy(source, folder, limits)
+    _copy_context(source, folder, limits)
 
     def after_a_change(number: int) -> Build:
         with (folder / file).open("ab") as text:
             text.write(f"\n# changed by the audit {lab.id} {number}\n".encode())
-        return build(lab, folder, name="audit-changed", dockerfile=dockerfile, **options)
+        return build_again(folder, name="audit-changed")
 
     changed = after_a_change(1)
     # On an engine that works on other builds, too, a step was seen to run again once that was in the cache the next
@@ -65,21 +72,24 @@ def source_file(folder: Path, dockerfile: Path) -> str:
     That which makes the application, if one does: it is in the image. Else the first.
     """
     source = build_context.find(folder, dockerfile)
-    found = [path for path in build_context.sent_paths(source) if path.endswith(".py")]
-    found = [path for path in found if (folder / path).is_file() and not (folder / path).is_symlink()]
-    found = [path for path in found if Path(path).name != "setup.py"]
     others = re.compile(r"(^|/)(tests?|docs?|scripts?|migrations|alembic)/|(^|/)(test_\w*|conftest)\.py$")
+    found = [
+        path
+        for path in build_context.sent_paths(source)
+        if path.endswith(".py") and Path(path).name != "setup.py"
+        if (folder / path).is_file() and not (folder / path).is_symlink()
+    ]
     found.sort(key=lambda path: (bool(others.search(path)), path.count("/"), path))
     for path in found:
         if others.search(path):
-            continue
+            break
         with (folder / path).open("rb") as file:
-            if _APPLICATION.search(file.read(_READ_BYTES)):
+            if _APPLICATION.search(file.read(_SOURCE_BYTES)):
                 return path
     return found[0] if found else ""
 
 
-def _copy(source: build_context.Source, into: Path, limits: Limits) -> None:
+def _copy_context(source: build_context.Source, into: Path, limits: Limits) -> None:
     """The files that are sent to the builder, and those that tell which they are."""
     wanted = build_context.sent_paths(source)
     for path in wanted:
@@ -105,69 +115,3 @@ def _copy(source: build_context.Source, into: Path, limits: Limits) -> None:
     if not source.is_outside and not (into / source.name).exists():
         (into / source.name).parent.mkdir(parents=True, exist_ok=True)
         (into / source.name).write_text(source.text)
-
-
-_TOOLS = {
-    "pip",
-    "setuptools",
-    "wheel",
-    "uv",
-    "poetry",
-    "pipenv",
-    "pdm",
-    "hatch",
-    "build",
-    "pip-tools",
-    "pipx",
-    "virtualenv",
-}
-
-
-def installs(instruction: str) -> str:
-    """What a step of a build installs.
-
-    ``dependencies``, the ``project`` itself, ``both`` at once, a ``tool`` that installs others, or nothing: "".
-
-    Args:
-        instruction: ``RUN pip install -r requirements.txt``.
-    """
-    if not instruction.upper().startswith("RUN"):
-        return ""
-    kinds = {_kind(part) for part in re.split(r"&&|;|\|\|", instruction)} - {""}
-    return next((kind for kind in ("dependencies", "both", "project", "tool") if kind in kinds), "")
-
-
-def _kind(command: str) -> str:
-    if re.search(r"\buv sync\b", command):
-        return "dependencies" if "--no-install-project" in command or "--no-install-workspace" in command else "both"
-    if re.search(r"\bpoetry install\b", command):
-        return "dependencies" if re.search(r"--no-root|--only[ =]main --no-root", command) else "both"
-    if re.search(r"\b(pdm (sync|install)|pipenv (sync|install)|npm (ci|install)|conda (install|env))\b", command):
-        return "dependencies"
-    if re.search(r"\b(apt-get|apt|apk)\b.*\b(install|add)\b", command):
-        return "dependencies"
-    if found := re.search(r"\b(?:pip3?|uv pip) (?:install|sync)\b(.*)", command):
-        words = found[1].split()
-        if "-r" in words or any(re.match(r"-r.|--requirement|.*requirements.*\.txt", word) for word in words):
-            return "dependencies"
-        named = _named(words)
-        if named and all(re.match(r"\.|/|-e$|--editable", word) or word.startswith("file:") for word in named):
-            return "project" if "--no-deps" in words else "both"
-        bare = {re.split(r"[=<>~!\[]", word, maxsplit=1)[0].lower() for word in named}
-        return "tool" if bare and bare <= _TOOLS else "dependencies"
-    return ""
-
-
-def _named(words: list[str]) -> list[str]:
-    """What is installed, without options and their values."""
-    takes_value = {"-i", "--index-url", "--extra-index-url", "-f", "--find-links", "-c", "--constraint", "--prefix"}
-    takes_value |= {"-t", "--target", "--root", "--python", "--cache-dir", "--trusted-host"}
-    named, skip = [], False
-    for word in words:
-        if skip:
-            skip = False
-        elif word in takes_value:
-            skip = True
-        elif not word.startswith("-") or word in ("-e", "--editable"):
-            named.append(word.strip("'\""))
-    return [word for word in named if word not in ("-e", "--editable")]

@@ -1,7 +1,7 @@
-"""Which images a Dockerfile needs from outside, and the same Dockerfile with others in their place.
+"""The images that a Dockerfile needs from outside, and the same Dockerfile with others in their place.
 
-Text in, text out: nothing is asked of an engine, and no file is written. All that is not replaced stays, to the byte,
-and each instruction stays on its line, so that what a builder says of line 7 is true of the user's own file.
+No engine is needed, and no file is written. All that is not replaced stays, to the byte, and each instruction stays on
+its line, so that what a builder says of line 7 is true of the user's own file.
 """
 
 from __future__ import annotations
@@ -16,6 +16,9 @@ from ..build.dockerfile_text import Directive, Text, Written, find_stage
 from ..errors import LabError
 from ..records import Substitution
 
+LONGEST_VALUE = 10_000
+"""Characters. A longer value is refused: each of some lines may hold the variable above it twice."""
+
 BUILT_IN = "the syntax that the builder has built in"
 """What takes the place of an image that a ``# syntax=`` line names."""
 
@@ -28,33 +31,20 @@ class _CannotTell(Exception):
 
 
 @dataclass(frozen=True)
-class Base:
-    """What the user gave with ``--base``.
-
-    Attributes:
-        image: the image to replace: ``python:3.12-slim``.
-        by: what to take in its place; None for the lab's base image.
-    """
-
-    image: str
-    by: str | None = None
-
-
-@dataclass(frozen=True)
 class Use:
     """One place where a Dockerfile names an image that is none of its own stages.
 
     Attributes:
         image: with the values of all variables: ``python:3.12-slim``.
         line: of its instruction, from 1.
-        instruction: ``FROM``, ``COPY`` or ``RUN``.
-        written: as it stands there: ``python:${VERSION}-slim``.
+        start: where the name begins in the text: ``python:${VERSION}-slim``.
+        end: where it ends there.
     """
 
     image: str
     line: int
-    instruction: str
-    written: str
+    start: int
+    end: int
 
 
 @dataclass(frozen=True)
@@ -70,8 +60,11 @@ class Substituted:
     substitutions: tuple[Substitution, ...]
 
 
-def parse_base(option: str) -> Base:
+def parse_base(option: str) -> tuple[str, str]:
     """Read ``--base IMAGE`` or ``--base IMAGE=SUBSTITUTE``.
+
+    Returns:
+        The image to replace, and what to take in its place: an empty text for the lab's base image.
 
     Raises:
         LabError: one of them is no name of an image.
@@ -83,7 +76,7 @@ def parse_base(option: str) -> Base:
                 f"`--base {option}` names no image: {name!r}.",
                 "Write `--base python:3.12-slim`, or `--base python:3.12-slim=SUBSTITUTE`.",
             )
-    return Base(image, by or None)
+    return image, by
 
 
 def images(
@@ -106,8 +99,7 @@ def images(
     Raises:
         LabError: there is no such stage; or a `FROM` names nothing, since a variable in it has no value.
     """
-    source = dockerfile_text.read(text)
-    return tuple(found.use for found in _found(source, build_args or {}, target, platform))
+    return tuple(_uses(dockerfile_text.read(text), build_args or {}, target, platform))
 
 
 def syntax(text: str) -> tuple[str, int] | None:
@@ -127,34 +119,31 @@ def substitute(
 ) -> Substituted:
     """The Dockerfile with other images in place of some.
 
-    An image is meant by all its names: `python:3.12`, `docker.io/library/python:3.12`, and the same with a digest.
+    Each name of an image will do: `python:3.12`, `docker.io/library/python:3.12`, and the same with a digest.
 
     Args:
         text: the Dockerfile.
         by: for each image to replace, the one to take.
-        build_args: values for its ``ARG``s.
-        target: the build stage to stop at; the last if None.
-        platform: what is built for, and on.
+        build_args, target, platform: as for `images`.
         keep_syntax: leave a ``# syntax=`` line where it is. It makes the builder fetch an image, before all others.
 
     Raises:
         LabError: the Dockerfile does not need an image that is to be replaced; see also `images`.
     """
     source = dockerfile_text.read(text)
-    found = _found(source, build_args or {}, target, platform)
+    uses = _uses(source, build_args or {}, target, platform)
     wanted = {_full_name(image): new for image, new in by.items()}
     changes: list[tuple[int, int, str]] = []
     substitutions: list[Substitution] = []
     met: set[str] = set()
-    for each in found:
-        name = next((name for name in _names(each.use.image) if name in wanted), None)
-        if name is None:
-            continue
-        met.add(name)
-        changes.append((each.start, each.end, wanted[name]))
-        substitutions.append(Substitution(each.use.image, wanted[name], each.use.line))
+    for use in uses:
+        name = next((name for name in _names(use.image) if name in wanted), None)
+        if name is not None:
+            met.add(name)
+            changes.append((use.start, use.end, wanted[name]))
+            substitutions.append(Substitution(use.image, wanted[name], use.line))
     if missed := [image for image in by if _full_name(image) not in met]:
-        needed = ", ".join(dict.fromkeys(each.use.image for each in found)) or "none"
+        needed = ", ".join(dict.fromkeys(use.image for use in uses)) or "none"
         raise LabError(f"The Dockerfile does not need the image {missed[0]}.", f"It needs {needed}.")
     directive = _syntax(source)
     if directive and not keep_syntax:
@@ -168,21 +157,18 @@ def by_build_args(
 ) -> tuple[Substitution, ...]:
     """The images that are others because of build arguments that the lab passes, as it does for ``ARG BASE_IMAGE``.
 
-    A `FROM` that names nothing without them is not in it: nothing was replaced there.
+    A `FROM` that names nothing without them is left out: nothing was replaced there.
 
     Args:
         text: the Dockerfile.
         given: the build arguments that the lab passes.
-        target: the build stage to stop at; the last if None.
-        platform: what is built for, and on.
+        target, platform: as for `images`.
     """
     source = dockerfile_text.read(text)
-    before = {each.start: each.use for each in _found(source, {}, target, platform, lenient=True)}
-    after = _found(source, given, target, platform, lenient=True)
+    before = {use.start: use.image for use in _uses(source, {}, target, platform, lenient=True)}
+    after = _uses(source, given, target, platform, lenient=True)
     return tuple(
-        Substitution(was.image, each.use.image, each.use.line)
-        for each in after
-        if (was := before.get(each.start)) and was.image and was.image != each.use.image
+        Substitution(was, use.image, use.line) for use in after if (was := before.get(use.start)) and was != use.image
     )
 
 
@@ -192,7 +178,6 @@ def by_build_args(
 def _full_name(image: str) -> str:
     """One name for all ways to name an image on Docker Hub, with its tag."""
     name, at, digest = image.partition("@")
-    # A registry is told from a user by a dot, a port, or the name localhost.
     name = _DOCKER_HUB.sub("", name, count=1)
     if not at and ":" not in name.rpartition("/")[2]:
         name += ":latest"
@@ -208,95 +193,81 @@ def _names(image: str) -> list[str]:
 # --- where they are named --------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class _Found:
-    """A use, and where the name of the image stands in the text."""
-
-    use: Use
-    start: int
-    end: int
-
-
-def _found(
+def _uses(
     source: Text, build_args: Mapping[str, str], target: str | None, platform: str, *, lenient: bool = False
-) -> list[_Found]:
+) -> list[Use]:
     """All uses of images from outside.
 
     Args:
-        lenient: take a `FROM` that names nothing for one of no image, in place of an error.
+        lenient: a `FROM` that names nothing is a use of the image "", and no error.
     """
     variables = _variables(source, build_args, platform)
     names = source.stages
-    references: dict[int, list[_Found | int]] = {}  # of each stage: what it takes from
+    references: dict[int, list[Use | int]] = {}  # of each stage: what it takes from
     for instruction in source.instructions:
         stage = instruction.stage
         if stage < 0:
             continue
-        there = references.setdefault(stage, [])
         if instruction.keyword == "FROM":
-            there += _base(instruction, names[:stage], variables, lenient)
+            references[stage] = _beginning(instruction, names[:stage], variables, lenient)
         else:
-            there += _copied_from(instruction, names[:stage])
-    found: list[_Found] = []
+            references[stage] += _copied_from(instruction, names[:stage])
     if (last := source.stage(target)) is None and target is not None:
-        told = ", ".join(name for name in names if name) or "without names"
-        raise LabError(f"The Dockerfile has no stage {target!r}.", f"Its stages are {told}.")
-    waiting, seen = [] if last is None else [last], set()
+        known = ", ".join(name for name in names if name) or "without names"
+        raise LabError(f"The Dockerfile has no stage {target!r}.", f"Its stages are {known}.")
+    uses: list[Use] = []
+    waiting = [] if last is None else [last]
     while waiting:
-        if (stage := waiting.pop()) in seen:
-            continue
-        seen.add(stage)
-        for reference in references.get(stage, []):
-            if isinstance(reference, int):
-                waiting.append(reference)
+        for reference in references.pop(waiting.pop(), []):
+            if isinstance(reference, Use):
+                uses.append(reference)
             else:
-                found.append(reference)
-    return sorted(found, key=lambda each: each.start)
+                waiting.append(reference)
+    return sorted(uses, key=lambda use: use.start)
 
 
-def _base(
+def _beginning(
     instruction: Written, names: Sequence[str], variables: Mapping[str, str], lenient: bool
-) -> list[_Found | int]:
+) -> list[Use | int]:
     """What a stage begins with: another stage, an image, or nothing."""
     word = next(iter(instruction.operands()), None)
     if word is None:
         return []
     try:
         image = _expanded(word.text, variables)
-    except _CannotTell:
+    except (_CannotTell, RecursionError):
         image = ""
     if not image and not lenient:
+        match = _VARIABLE.search(word.text)
+        variable = (match[1] or match[2]) if match else "NAME"
         raise LabError(
             f"Line {instruction.line} of the Dockerfile is `FROM {word.text}`, and what image that names is not known.",
-            f"Give a value with `--build-arg {_variable_in(word.text)}=…`, or write the image's name there.",
+            f"Give a value with `--build-arg {variable}=…`, or write the image's name there.",
         )
     if image == "scratch":
         return []
     stage = find_stage(image, names, by_number=False)
-    return [_Found(Use(image, instruction.line, "FROM", word.text), word.start, word.end) if stage is None else stage]
+    return [Use(image, instruction.line, word.start, word.end) if stage is None else stage]
 
 
-def _copied_from(instruction: Written, names: Sequence[str]) -> Iterator[_Found | int]:
-    """What ``COPY --from=`` and ``RUN --mount=from=`` name. There, no variables count."""
-    for value, places in _values(instruction):
-        if not value or "$" in value:  # the builder refuses it
-            continue
-        stage = find_stage(value, names)
-        if stage is not None:
-            yield stage
-        elif not value.isdecimal() and value != "scratch":
-            use = Use(value, instruction.line, instruction.keyword, value)
-            yield _Found(use, places[0], places[-1] + 1)
+_FROM = {"COPY": r"--from=[\"']?([^\"']+)", "RUN": r"--mount=(?:.*,)?[\"']?from=([^,\"']+)"}
+"""The flag of each instruction that names a stage or an image."""
 
 
-def _values(instruction: Written) -> Iterator[tuple[str, tuple[int, ...]]]:
-    """The stage or image that each flag names, and where its characters stand in the text."""
-    pattern = {"COPY": r"--from=[\"']?([^\"']+)", "RUN": r"--mount=(?:.*,)?[\"']?from=([^,\"']+)"}
-    if instruction.keyword not in pattern:
+def _copied_from(instruction: Written, names: Sequence[str]) -> Iterator[Use | int]:
+    """What ``COPY --from=`` and ``RUN --mount=from=`` name. There, no variables count: the builder refuses them."""
+    if not (pattern := _FROM.get(instruction.keyword)):
         return
     for flag in instruction.flags():
-        if match := re.match(pattern[instruction.keyword], flag.text):
-            yield match[1], flag.places[slice(*match.span(1))]
+        match = re.match(pattern, flag.text)
+        if not match or "$" in match[1]:
+            continue
+        stage = find_stage(match[1], names)
+        if stage is not None:
+            yield stage
+        elif not match[1].isdecimal() and match[1] != "scratch":
+            places = flag.places[slice(*match.span(1))]
+            yield Use(match[1], instruction.line, places[0], places[-1] + 1)
 
 
 # --- variables -------------------------------------------------------------------------------------------------------
@@ -308,36 +279,29 @@ def _variables(source: Text, build_args: Mapping[str, str], platform: str) -> di
     """The variables that count in `FROM`: the ``ARG``s above the first one, and those of the platform."""
     system, _, architecture = platform.partition("/")
     architecture, _, variant = architecture.partition("/")
-    variables = {}
+    variables: dict[str, str] = {}
     for side in ("BUILD", "TARGET"):
         variables |= {f"{side}PLATFORM": platform, f"{side}OS": system}
         variables |= {f"{side}ARCH": architecture, f"{side}VARIANT": variant}
-    for instruction in source.instructions:
-        if instruction.stage >= 0:
-            break
-        if instruction.keyword != "ARG":
-            continue
-        for word in instruction.words[1:]:
-            name, equals, default = word.text.partition("=")
-            if name in build_args:
-                variables[name] = build_args[name]
-            elif equals:
-                try:
-                    variables[name] = _expanded(default, variables)
-                except _CannotTell:
-                    variables.pop(name, None)
+    for word in (word for each in source.in_stage(-1) if each.keyword == "ARG" for word in each.words[1:]):
+        name, equals, default = word.text.partition("=")
+        if name in build_args:
+            variables[name] = build_args[name]
+        elif equals:
+            try:
+                variables[name] = _expanded(default, variables)
+            except (_CannotTell, RecursionError):
+                variables.pop(name, None)
     return variables
-
-
-def _variable_in(text: str) -> str:
-    match = _VARIABLE.search(text)
-    return (match[1] or match[2]) if match else "NAME"
 
 
 def _expanded(text: str, variables: Mapping[str, str]) -> str:
     """A word as the builder reads it: variables by their values, and no quotes."""
     result, quote, position = "", "", 0
     while position < len(text):
+        if max(len(result), len(text)) > LONGEST_VALUE:
+            seen = f"The Dockerfile has variables that make a text of more than {LONGEST_VALUE} characters."
+            raise LabError(seen, "It is not built.")
         character = text[position]
         if character == "\\" and quote != "'":
             result += text[position + 1 : position + 2]
@@ -346,7 +310,7 @@ def _expanded(text: str, variables: Mapping[str, str]) -> str:
             quote = "" if quote else character
             position += 1
         elif character == "$" and quote != "'":
-            value, position = _value(text, position, variables)
+            value, position = _value_at(text, position, variables)
             result += value
         else:
             result += character
@@ -354,7 +318,7 @@ def _expanded(text: str, variables: Mapping[str, str]) -> str:
     return result
 
 
-def _value(text: str, position: int, variables: Mapping[str, str]) -> tuple[str, int]:
+def _value_at(text: str, position: int, variables: Mapping[str, str]) -> tuple[str, int]:
     """The value of the variable at `position`, and where the text goes on behind it."""
     match = _VARIABLE.match(text, position)
     if not match:
@@ -421,11 +385,6 @@ def _without(source: Text, directive: Directive) -> list[tuple[int, int, str]]:
 
     A comment takes its place: below all directives, since a directive below a comment is none.
     """
-    last = source.directives[-1]
-    comment = (
-        "#"
-        + source.text[directive.start : directive.end][
-            len(source.text[directive.start : directive.end].rstrip("\r\n")) :
-        ]
-    )
+    line, last = source.text[directive.start : directive.end], source.directives[-1]
+    comment = "#" + line[len(line.rstrip("\r\n")) :]
     return [(directive.start, directive.end, ""), (last.end, last.end, comment)]

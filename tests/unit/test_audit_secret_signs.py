@@ -1,7 +1,7 @@
 """What looks like a secret, and what only looks like the name of one."""
 
 import pytest
-from dockerlab.audit.image_secrets import secret_in_assignment, secret_in_file
+from dockerlab.audit.secret_signs import secret_in_assignment, secret_in_file
 
 KEY = b"-----BEGIN " + b"OPENSSH PRIVATE KEY-----\n"  # in two parts, so that no scanner takes this test for a key
 

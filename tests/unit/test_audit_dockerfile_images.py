@@ -1,8 +1,15 @@
 """Which images a Dockerfile needs, and what is left of its text when some are replaced: all but their names."""
 
 import pytest
-from dockerlab.audit import substitute as module
-from dockerlab.audit.substitute import BUILT_IN, Base, by_build_args, images, parse_base, substitute, syntax
+from dockerlab.audit.dockerfile_images import (
+    BUILT_IN,
+    Substituted,
+    by_build_args,
+    images,
+    parse_base,
+    substitute,
+    syntax,
+)
 from dockerlab.errors import LabError
 from dockerlab.records import Substitution
 
@@ -88,9 +95,11 @@ def test_no_such_target():
 
 
 def test_a_use_tells_where():
-    first, second = images("ARG V=3.13\n\nFROM python:${V}\nCOPY --from=b:1 / /\n")
-    assert first == module.Use("python:3.13", 3, "FROM", "python:${V}")
-    assert second == module.Use("b:1", 4, "COPY", "b:1")
+    text = "ARG V=3.13\n\nFROM python:${V}\nCOPY --from=b:1 / /\n"
+    assert [(use.image, use.line, text[use.start : use.end]) for use in images(text)] == [
+        ("python:3.13", 3, "python:${V}"),
+        ("b:1", 4, "b:1"),
+    ]
 
 
 # --- variables -------------------------------------------------------------------------------------------------------
@@ -159,16 +168,29 @@ def test_an_image_without_a_name(written):
     assert "--build-arg BASE=…" in error.value.do
 
 
+def test_variables_that_double_each_other_are_refused():
+    text = "ARG A0=xxxxxxxxxx\n" + "".join(f"ARG A{n}=$A{n - 1}$A{n - 1}\n" for n in range(1, 60)) + "FROM a\n"
+    with pytest.raises(LabError, match="more than 10000 characters"):
+        images(text)
+
+
+def test_a_default_in_a_default_and_so_on_is_no_name():
+    nested = "${A:-" * 1500 + "}" * 1500
+    assert needed(f"ARG B={nested}\nFROM a\n") == ["a"]
+    with pytest.raises(LabError, match="not known"):
+        images(f"FROM {nested}\n")
+
+
 # --- what was given --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("option", "expected"),
     [
-        ("python:3.12-slim", Base("python:3.12-slim")),
-        ("python:3.12-slim=dockerlab/base:trixie", Base("python:3.12-slim", "dockerlab/base:trixie")),
+        ("python:3.12-slim", ("python:3.12-slim", "")),
+        ("python:3.12-slim=dockerlab/base:trixie", ("python:3.12-slim", "dockerlab/base:trixie")),
         (" python = ", None),
-        ("registry.example:5000/a/b@sha256:0123=x", Base("registry.example:5000/a/b@sha256:0123", "x")),
+        ("registry.example:5000/a/b@sha256:0123=x", ("registry.example:5000/a/b@sha256:0123", "x")),
         ("", None),
         ("=x", None),
         ("x=", None),
@@ -263,7 +285,7 @@ def test_an_image_that_is_not_needed():
 
 def test_nothing_to_replace():
     text = "FROM a\n\n\nCMD x"
-    assert substitute(text, {}) == module.Substituted(text, ())
+    assert substitute(text, {}) == Substituted(text, ())
 
 
 # --- the line above all ----------------------------------------------------------------------------------------------
@@ -286,7 +308,7 @@ def test_the_syntax_line_goes_and_no_other_line_moves(text, expected):
     image, line = syntax(text)
     assert done.substitutions == (Substitution(image, BUILT_IN, line),)
     assert syntax(done.text) is None
-    assert substitute(text, {}, keep_syntax=True) == module.Substituted(text, ())
+    assert substitute(text, {}, keep_syntax=True) == Substituted(text, ())
 
 
 @pytest.mark.parametrize(
@@ -316,4 +338,4 @@ def test_an_argument_that_the_lab_passes(text, expected):
 
 def test_the_sample_app(pytestconfig):
     text = (pytestconfig.rootpath / "sample_app" / "Dockerfile").read_text(encoding="utf-8")
-    assert [use.written for use in images(text)] == ["${BASE_IMAGE}"]
+    assert [text[use.start : use.end] for use in images(text)] == ["${BASE_IMAGE}"]
