@@ -70,26 +70,19 @@ def audit(
         LabError: it could not be audited: there is no Dockerfile, the build failed, the application never listened,
             ended, or needs a variable or a server that its log names; there is no check of such a name.
     """
-    return examine(project, bases=bases, only=only, skip=skip, timeout=timeout, report=report)[0]
+    return examine(project, chosen(only, skip), bases or {}, timeout, report)[0]
 
 
 def examine(
-    project: str | Path | Project,
-    *,
-    bases: Mapping[str, str] | None = None,
-    only: Collection[str] = (),
-    skip: Collection[str] = (),
-    timeout: float = TIMEOUT_SECONDS,
-    report: Report = lambda line: None,
+    project: str | Path | Project, checks: Sequence[Check], bases: Mapping[str, str], timeout: float, report: Report
 ) -> tuple[Audit, Observations]:
     """As `audit`, and what was observed."""
-    checks = chosen(only, skip)
     if not isinstance(project, Project):
         project = find(project)
     with audit_lab(report) as lab:
         limits = Limits(lab.engine, lab.client.info()["DockerRootDir"], timeout)
         try:
-            return _Audit(lab, project, checks, limits, report).carry_out(bases or {})
+            return _Audit(lab, project, checks, limits, report).carry_out(bases)
         finally:
             limits.cancelled.set()
 
