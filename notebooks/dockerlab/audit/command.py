@@ -24,9 +24,6 @@ from .auditor import CHECK_IDS, TIMEOUT_SECONDS, chosen, examine
 from .project import Project, environment_file, find
 from .substitute import parse_base
 
-FAILED, IMPOSSIBLE = 1, 2
-"""Exit codes: a check failed; the project could not be audited."""
-
 
 def command(
     path: Annotated[str, typer.Argument(help="The folder of the project, which is its build context.")] = ".",
@@ -110,7 +107,7 @@ def command(
         err.print("Interrupted. Nothing of the audit is left.")
         raise typer.Exit(130) from None
     counted = card.count("fail") + (card.count("warn") if fail_on == "warn" else 0)
-    raise typer.Exit(FAILED if counted else 0)
+    raise typer.Exit(1 if counted else 0)
 
 
 def _project(
@@ -165,7 +162,7 @@ def _known(what: str, value: str, known: tuple[str, ...]) -> None:
 
 
 def _writable(output: str | None) -> None:
-    """A report that cannot be written is told before the work, not after it."""
+    """Fail before the work, not after it, where the report cannot be written."""
     if output and not Path(output).absolute().parent.is_dir():
         raise LabError(f"The report cannot be written: there is no folder for {output}.", "Make the folder first.")
     if output and Path(output).is_dir():

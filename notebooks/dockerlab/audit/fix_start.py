@@ -38,7 +38,7 @@ def exec_form(text: str, *, target: str | None = None) -> tuple[str, str] | None
     source = dockerfile_text.read(text)
     entrypoint, command = _start(source, target)
     if entrypoint and command:
-        # Of both, the command is what is given to the entry point, or, to a shell, nothing at all.
+        # The command is the entry point's arguments then; an entry point in shell form ignores it.
         words = _list(entrypoint)
         if not words or basename(words[0]) not in INITS:
             return None
@@ -85,7 +85,7 @@ def _can_be_process_1(script: Script) -> bool:
 
 
 def _is_posix_shell(source: Text, start: Written) -> bool:
-    """Whether the shell form is carried out by a shell of whose language we know enough."""
+    """Whether the shell form is run by a POSIX shell without options that change the language."""
     shells = [each for each in _lineage(source, start.stage) if each.keyword == "SHELL" and each.start < start.start]
     if not shells:
         return True
@@ -159,8 +159,8 @@ def _launches(name: str) -> bool:
 def user(text: str, *, target: str | None = None) -> tuple[str, str] | None:
     """A user that is not root: the new text, and what was done; None where it is not certain.
 
-    The caller knows that the application writes nothing but to `/tmp`. There is no suggestion where a user was chosen
-    already, where something is installed for root alone, or where what is started may count on being root.
+    The caller knows that the application writes to `/tmp` only. There is no fix where a user is set already, where
+    something is installed for root alone, or where what is started may rely on being root.
     """
     source = dockerfile_text.read(text)
     entrypoint, command = _start(source, target)
@@ -187,7 +187,7 @@ def user(text: str, *, target: str | None = None) -> tuple[str, str] | None:
     return text[:place] + f"{before}USER {USER}{end}" + text[place:], told
 
 
-# --- what all need ---------------------------------------------------------------------------------------------------
+# --- what all fixes need ---------------------------------------------------------------------------------------------
 
 
 def _parents(source: Text, stage: int) -> list[int]:

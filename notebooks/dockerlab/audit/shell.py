@@ -1,4 +1,4 @@
-"""As much of the shell's language as must be known to tell a command of one program from all others."""
+"""As much of the shell's language as is needed to recognise simple commands."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Script:
         commands: each of them.
         last: where the last one begins in the text.
         is_plain: whether it is one command, in which nothing means anything to a shell but quotes and spaces.
-        is_fixed: whether it says all itself, but for names that match: no variables, no output taken, no redirections.
+        is_fixed: whether it has no variables, command substitutions or redirections; it may have patterns of names.
     """
 
     text: str
@@ -102,6 +102,6 @@ def _begins_a_construct(command: str) -> bool:
 
 
 def _substitution_end(text: str, position: int) -> int | None:
-    """Where a command whose output is taken ends: only one without quotes and others of its kind within."""
+    """Where a command substitution ends; None where it holds quotes or another one."""
     match = re.compile(r"\$\([^()'\"`\\]*\)|`[^`'\"\\$]*`").match(text, position)
     return match.end() if match else None
