@@ -91,9 +91,8 @@ def proven(
     source = build_context.find(project.folder, project.dockerfile)
     text = text_of(project)
     sent = set(build_context.sent_paths(source))
-    writes = (
-        not observed.rest or bool(observed.rest.written) or not (observed.read_only and observed.read_only.answered)
-    )
+    app, read_only = observed.rest, observed.read_only
+    writes = not (app and read_only and read_only.answered) or bool(app.written)
     wanted = card
     for _ in range(_TRIES):
         found = candidates(
