@@ -190,7 +190,7 @@ def test_junit_is_valid_to_its_schema():
 # --- SARIF -----------------------------------------------------------------------------------------------------------
 
 
-def test_sarif_tells_what_to_mend_and_where():
+def test_sarif_names_what_to_fix_and_where():
     warned, failed = sarif_run(AUDIT)["results"]
     assert (warned["ruleId"], warned["level"]) == ("health-check", "warning")
     assert (failed["ruleId"], failed["level"]) == ("pid-1", "error")
@@ -333,7 +333,7 @@ def test_markdown_is_a_table():
     ]
 
 
-def test_markdown_tells_what_to_mend():
+def test_markdown_names_what_to_fix():
     text = render(AUDIT, "markdown")
     assert "### What to mend" in text
     assert 'fix: `CMD ["fastapi", "run"]`' in text

@@ -22,8 +22,7 @@ from ..lab.lab import Lab
 from ..records import Audit, Build
 from ..run.container import asking
 from . import bases as base_images
-from . import image_secrets, rebuilds
-from . import probe as guest
+from . import image_secrets, probe, rebuilds
 from .checks import CHECKS, Check
 from .limits import Limits
 from .observations import Observations
@@ -36,7 +35,7 @@ CHECK_IDS = tuple(check.id for check in CHECKS)
 """The checks, in their order."""
 
 TIMEOUT_SECONDS = 900
-"""How long an audit may take, unless told otherwise: nearly all of it is the project's own build."""
+"""How long an audit may take by default: nearly all of it is the project's own build."""
 
 LARGE_CONTEXT_BYTES = 100_000_000
 """A build context of this size does not stay in the build cache until other labs are closed, too."""
@@ -58,47 +57,40 @@ def audit(
     The project's folder is only read. All that is made on the engine is removed at the end, however it ends.
 
     Args:
-        project: a folder with a Dockerfile, or a `Project`, which tells how it is built and started, too.
-        bases: images to take in place of base images that cannot be had: ``{"python:3.12-slim": ""}``; an empty text is
+        project: a folder with a Dockerfile, or a `Project`, which also says how it is built and started.
+        bases: what to use instead of base images that cannot be pulled: ``{"python:3.12-slim": ""}``; an empty text is
             the lab's base image.
         only: the ids of the checks to make; all, if empty.
         skip: the ids of checks to leave out.
-        timeout: how many seconds it may take.
-        report: is told, line by line, what goes on.
+        timeout: in seconds.
+        report: is called with each line about what goes on.
 
     Raises:
         LabError: it could not be audited: there is no Dockerfile, the build failed, the application never listened,
-            ended, or needs a variable or a server that its log names; there is no check of such a name.
+            ended, or needs a variable or a server that its log names; or there is no such check.
     """
-    return examine(project, bases=bases, only=only, skip=skip, timeout=timeout, report=report)[0]
+    return examine(project, chosen(only, skip), bases or {}, timeout, report)[0]
 
 
 def examine(
-    project: str | Path | Project,
-    *,
-    bases: Mapping[str, str] | None = None,
-    only: Collection[str] = (),
-    skip: Collection[str] = (),
-    timeout: float = TIMEOUT_SECONDS,
-    report: Report = lambda line: None,
+    project: str | Path | Project, checks: Sequence[Check], bases: Mapping[str, str], timeout: float, report: Report
 ) -> tuple[Audit, Observations]:
     """As `audit`, and what was observed."""
-    checks = chosen(only, skip)
     if not isinstance(project, Project):
         project = find(project)
     with audit_lab(report) as lab:
         limits = Limits(lab.engine, lab.client.info()["DockerRootDir"], timeout)
         try:
-            return _Audit(lab, project, checks, limits, report).carry_out(bases or {})
+            return _Audit(lab, project, checks, limits, report).carry_out(bases)
         finally:
             limits.cancelled.set()
 
 
 def chosen(only: Collection[str], skip: Collection[str]) -> list[Check]:
-    """The checks that are asked for, in their order.
+    """The selected checks, in their order.
 
     Raises:
-        LabError: there is no check of such a name.
+        LabError: there is no such check.
     """
     only, skip = ([given] if isinstance(given, str) else given for given in (only, skip))
     if unknown := [id_ for id_ in [*only, *skip] if id_ not in CHECK_IDS]:
@@ -108,7 +100,7 @@ def chosen(only: Collection[str], skip: Collection[str]) -> list[Check]:
 
 @contextlib.contextmanager
 def audit_lab(report: Report) -> Iterator[Lab]:
-    """A lab for an audit. At the end nothing of it is left, neither on the engine nor in the workspaces."""
+    """A lab for an audit. At the end, nothing of it is left on the engine or in the workspaces."""
     found = engine.ensure(report)
     with contextlib.closing(found.client()) as client:
         sweep.sweep(client)
@@ -156,7 +148,7 @@ class _Audit:
                 error.do += f" It was built on {others}: another Python or system may be the reason."
             raise
         with asking(self.lab, project.shown):
-            config = self.lab.client.api.inspect_image(made.image)["Config"]
+            config = self.lab.client.images.get(made.image).attrs["Config"]
         from .runner import MEMORY_BYTES, container_limits  # slow to load, for its HTTP client: only now needed
 
         observed = Observations(
@@ -205,8 +197,8 @@ class _Audit:
         needs = self.needs | ({"rest"} if self.needs & {"in-flight", "stream", "read-only", "health"} else set())
         work: dict[str, Callable[[], Any]] = {
             "rest": lambda: runner.rest("health" in needs),
-            "in-flight": lambda: runner.stopped_with("in-flight", f"{guest.PREFIX}slow?seconds={SLOW_SECONDS}"),
-            "stream": lambda: runner.stopped_with("stream", f"{guest.PREFIX}stream"),
+            "in-flight": lambda: runner.stopped_with("in-flight", f"{probe.PREFIX}slow?seconds={SLOW_SECONDS}"),
+            "stream": lambda: runner.stopped_with("stream", f"{probe.PREFIX}stream"),
             "read-only": runner.read_only,
             "rebuilds": lambda: rebuilds.rebuild(
                 self.lab, self.project, dockerfile, self.lab.workspace / "changed", self.limits
@@ -234,7 +226,7 @@ class _Audit:
         self._keep(observed, running)
 
     def _wait(self, running: Mapping[str, Future[Any]], runner: Runner) -> None:
-        """Wait for all. What keeps the application from being audited at all is raised at once."""
+        """Wait for all experiments. Raise at once what keeps the application from being audited at all."""
         waiting = set(running.values())
         while waiting:
             _, waiting = wait(waiting, timeout=0.25)
@@ -259,12 +251,7 @@ class _Audit:
                     raise LabError(f"The application could not be observed: {error!r}.", "Try again.") from error
                 observed.reasons[name] = f"it could not be observed ({type(error).__name__}: {error})"
                 continue
-            match name:
-                case "rest":
-                    observed.rest, observed.health = result
-                case "in-flight":
-                    observed.in_flight = result
-                case "read-only":
-                    observed.read_only = result
-                case _:
-                    setattr(observed, name, result)
+            if name == "rest":
+                observed.rest, observed.health = result
+            else:
+                setattr(observed, name.replace("-", "_"), result)

@@ -8,7 +8,7 @@ import shlex
 import shutil
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,15 +19,10 @@ from rich.markup import escape
 
 from ..errors import LabError
 from ..records import Audit
-from . import mends, reports
-from .auditor import CHECK_IDS, TIMEOUT_SECONDS, examine
+from . import fixes, reports
+from .auditor import CHECK_IDS, TIMEOUT_SECONDS, chosen, examine
 from .dockerfile_images import parse_base
-from .observations import Observations
 from .project import Project, environment_file, find
-from .suggest import diff
-
-FAILED, IMPOSSIBLE = 1, 2
-"""Exit codes: a check failed; the project could not be audited."""
 
 
 def command(
@@ -91,24 +86,28 @@ def command(
             "command": _words(command),
         },
     )
-    options: dict[str, Any] = {"bases": _bases(base), "only": check or (), "skip": skip or (), "timeout": timeout}
+    bases, checks = _bases(base), chosen(check or (), skip or ())
     err = Console(stderr=True, highlight=False, soft_wrap=True)
 
     def say(line: str) -> None:
         err.print(escape(line), style="dim")
 
+    def again(changed: Project) -> Audit:
+        return examine(changed, checks, bases, timeout, lambda line: None)[0]
+
     try:
-        card, observed = examine(project, report=say, **options)
+        card, observed = examine(project, checks, bases, timeout, say)
         _give(card, format, output)
         if suggest:
             # A report for machines stays whole: the diff does not follow it into the same file.
             onto = sys.stdout if output or format in ("table", "markdown") else sys.stderr
-            onto.write(_suggested(project, card, observed, options, say))
+            found = fixes.proven(project, card, observed, again, say)
+            onto.write(_suggested(project, found, say))
     except KeyboardInterrupt:
         err.print("Interrupted. Nothing of the audit is left.")
         raise typer.Exit(130) from None
     counted = card.count("fail") + (card.count("warn") if fail_on == "warn" else 0)
-    raise typer.Exit(FAILED if counted else 0)
+    raise typer.Exit(1 if counted else 0)
 
 
 def _project(
@@ -162,7 +161,7 @@ def _known(what: str, value: str, known: tuple[str, ...]) -> None:
 
 
 def _writable(output: str | None) -> None:
-    """A report that cannot be written is told before the work, not after it."""
+    """Fail before the work, not after it, where the report cannot be written."""
     if output and not Path(output).absolute().parent.is_dir():
         raise LabError(f"The report cannot be written: there is no folder for {output}.", "Make the folder first.")
     if output and Path(output).is_dir():
@@ -180,19 +179,16 @@ def _give(card: Audit, format: str, output: str | None) -> None:
         raise LabError(f"The report {output} cannot be written ({error.strerror}).", "Name another file.") from error
 
 
-def _suggested(
-    project: Project, card: Audit, observed: Observations, options: dict[str, Any], say: Callable[[str], None]
-) -> str:
-    """What is certain to mend something, as a diff. The project stays as it is."""
-    found = mends.proven(project, card, observed, options, say)
+def _suggested(project: Project, found: Sequence[fixes.Fix], say: Callable[[str], None]) -> str:
+    """The diff of all fixes."""
     if not found:
         say("No mend is certain enough to be suggested.")
         return ""
-    for suggestion in found:
-        say(f"{', '.join(suggestion.checks)}: {suggestion.description}")
+    for fix in found:
+        say(f"{', '.join(fix.checks)}: {fix.description}")
     say("Audited with these mends, the checks pass, and no other is worse.")
     name = project.dockerfile if not project.dockerfile.is_absolute() else project.dockerfile.name
-    return diff(mends.text_of(project), found[-1].text, str(name))
+    return fixes.diff(fixes.text_of(project), found[-1].text, str(name))
 
 
 def _interrupt(number: int, frame: object) -> None:

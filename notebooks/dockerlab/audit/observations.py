@@ -11,6 +11,9 @@ from .project import Project
 SHELLS = frozenset({"sh", "bash", "dash", "ash", "zsh", "ksh", "busybox"})
 INITS = frozenset({"tini", "tini-static", "docker-init", "dumb-init", "catatonit", "s6-svscan", "init"})
 
+FORGED = "203.0.113.7"
+"""The address that a lying client claims: one that RFC 5737 keeps for documentation."""
+
 
 @dataclass(frozen=True)
 class Process:

@@ -1,7 +1,7 @@
 """The report card of an audit, written for people (table, Markdown) and for CI systems (JSON, JUnit, SARIF).
 
-All of it is text that depends on the audit alone: no date, no machine, no seconds that the findings do not tell. Where
-a project's own text could act on what shows it (terminal codes, markup, characters that XML forbids), it is shown as
+A report depends on the audit alone: it holds no date, no machine and no seconds but those in the findings. Where a
+project's own text could act on what displays it (terminal codes, markup, characters that XML forbids), it is shown as
 text.
 """
 
@@ -29,7 +29,7 @@ SYMBOLS = {"pass": "✓", "warn": "!", "fail": "✗", "not measured": "–"}
 """A sign for each verdict, beside its word."""
 
 _COLOURS = {"pass": "green", "warn": "yellow", "fail": "red", "not measured": "dim"}
-_LEVELS = {"fail": "error", "warn": "warning"}  # SARIF's words for what is to be mended
+_LEVELS = {"fail": "error", "warn": "warning"}  # SARIF's words for what is to be fixed
 _TOOL = "dockerlab audit"
 _SARIF_SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 
@@ -62,7 +62,7 @@ def render(audit: Audit, format: str, *, width: int = 80, colour: bool = False) 
         audit: what was found.
         format: ``table``, ``json``, ``junit``, ``sarif`` or ``markdown``.
         width: of a table, in characters.
-        colour: whether a table is coloured, by terminal codes. A verdict is always told by a word and a sign, too.
+        colour: whether a table is coloured, by terminal codes. Each verdict has a word and a sign, too.
 
     Raises:
         LabError: there is no such format.
@@ -74,9 +74,12 @@ def render(audit: Audit, format: str, *, width: int = 80, colour: bool = False) 
     return text.rstrip("\n") + "\n"
 
 
-def as_json(audit: Audit) -> dict[str, Any]:
-    """The audit as JSON holds it; `schema.json` beside this module describes it."""
-    return {
+# --- JSON ------------------------------------------------------------------------------------------------------------
+
+
+def _json(audit: Audit) -> str:
+    """The audit as `schema.json` beside this module describes it."""
+    report = {
         "version": audit.version,
         "project": audit.project,
         "substituted": [{"image": image, "by": by} for image, by in _replaced(audit)],
@@ -88,26 +91,16 @@ def as_json(audit: Audit) -> dict[str, Any]:
             for finding in audit.checks
         ],
     }
-
-
-def _replaced(audit: Audit) -> list[tuple[str, str]]:
-    """Each image with what took its place, once, on however many lines it is."""
-    return list(dict.fromkeys((each.image, each.by) for each in audit.substituted))
-
-
-# --- JSON ------------------------------------------------------------------------------------------------------------
-
-
-def _json(audit: Audit) -> str:
-    return json.dumps(as_json(audit), indent=2, ensure_ascii=False)
+    return json.dumps(report, indent=2, ensure_ascii=False)
 
 
 # --- table -----------------------------------------------------------------------------------------------------------
 
 
 def _table(audit: Audit, width: int, colour: bool) -> str:
+    written = io.StringIO()
     console = Console(
-        file=io.StringIO(), width=max(width, 40), force_terminal=colour, no_color=not colour,
+        file=written, width=max(width, 40), force_terminal=colour, no_color=not colour,
         color_system="standard" if colour else None, legacy_windows=False, highlight=False, emoji=False, markup=False,
     )  # fmt: skip
     console.print(Text(f"{_TOOL} of {_title(audit)}", style="bold", overflow="fold"))
@@ -128,7 +121,7 @@ def _table(audit: Audit, width: int, colour: bool) -> str:
     console.print(rows)
     console.print()
     console.print(Text(_counts(audit), style="bold"))
-    return "\n".join(line.rstrip() for line in console.file.getvalue().splitlines())
+    return "\n".join(line.rstrip() for line in written.getvalue().splitlines())
 
 
 # --- Markdown --------------------------------------------------------------------------------------------------------
@@ -142,10 +135,10 @@ def _markdown(audit: Audit) -> str:
         f"| {SYMBOLS[each.verdict]} {each.verdict} | {_in_markdown(each.id)} | {_in_markdown(each.observed)} |"
         for each in audit.checks
     ]
-    to_mend = [(finding, advice) for finding in audit.checks if (advice := _advice(audit, finding))]
-    if to_mend:
+    to_fix = [(finding, advice) for finding in audit.checks if (advice := _advice(audit, finding))]
+    if to_fix:
         lines += ["", "### What to mend", ""]
-    for finding, advice in to_mend:
+    for finding, advice in to_fix:
         lines.append(f"- **{SYMBOLS[finding.verdict]} {_in_markdown(finding.id)}**")
         lines += [f"  - {name}: {_in_markdown(_as_code(text))}" for name, text in advice]
     return "\n".join(lines)
@@ -187,14 +180,15 @@ def _junit(audit: Audit) -> str:
     JUnit knows no warnings: they pass, and say so in their output.
     """
     counts = {"tests": str(len(audit.checks)), "failures": str(audit.count("fail")), "errors": "0"}
-    root = ET.Element("testsuites", name=_TOOL, **counts)
-    suite = ET.SubElement(root, "testsuite", name=audit.project, skipped=str(audit.count("not measured")), **counts)
+    root = ET.Element("testsuites", {"name": _TOOL, **counts})
+    skipped = {"skipped": str(audit.count("not measured"))}
+    suite = ET.SubElement(root, "testsuite", {"name": audit.project, **skipped, **counts})
     properties = ET.SubElement(suite, "properties")
-    told = [("version", audit.version), ("dockerfile", audit.dockerfile), ("warnings", str(audit.count("warn")))]
-    told += [("substituted", f"{image} by {by}") for image, by in _replaced(audit)]
-    told += [("left-out", _shortened(text, _LONGEST_TOLD)) for text in audit.left_out]
-    told += [("limited", text) for text in audit.limited] + [("not-limited", text) for text in audit.not_limited]
-    for name, value in told:
+    named = [("version", audit.version), ("dockerfile", audit.dockerfile), ("warnings", str(audit.count("warn")))]
+    named += [("substituted", f"{image} by {by}") for image, by in _replaced(audit)]
+    named += [("left-out", _shortened(text, _LONGEST_TOLD)) for text in audit.left_out]
+    named += [("limited", text) for text in audit.limited] + [("not-limited", text) for text in audit.not_limited]
+    for name, value in named:
         ET.SubElement(properties, "property", name=name, value=value)
     for finding in audit.checks:
         case = ET.SubElement(suite, "testcase", name=finding.id, classname=_TOOL)
@@ -209,9 +203,7 @@ def _junit(audit: Audit) -> str:
             case verdict:
                 ET.SubElement(case, "system-out").text = "\n".join([f"{verdict}: {observed}", *advice])
     ET.indent(root)
-    return ET.tostring(root, encoding="unicode", xml_declaration=False).join(
-        ['<?xml version="1.0" encoding="UTF-8"?>\n', "\n"]
-    )
+    return f'<?xml version="1.0" encoding="UTF-8"?>\n{ET.tostring(root, encoding="unicode")}\n'
 
 
 # --- SARIF -----------------------------------------------------------------------------------------------------------
@@ -222,49 +214,41 @@ def _sarif(audit: Audit) -> str:
 
     What passes is no result: some viewers would show it as a fault. What was not measured is a note of the tool.
     """
-    location = {"physicalLocation": {"artifactLocation": {"uri": _uri(audit)}}}
-    results, notes = [], []
-    for told in _told_first(audit):
-        notes.append({"level": "note", "message": {"text": _in_sarif(told)}})
+    dockerfile = {"uri": _uri(audit)}
+    results: list[dict[str, Any]] = []
+    notes: list[dict[str, Any]] = [_note(told) for told in _told_first(audit)]
     for index, finding in enumerate(audit.checks):
         if finding.verdict in _LEVELS:
-            where = location["physicalLocation"]
-            if finding.line:
-                where = {**where, "region": {"startLine": finding.line}}
+            region = {"region": {"startLine": finding.line}} if finding.line else {}
             results.append(
                 {
                     "ruleId": finding.id,
                     "ruleIndex": index,
                     "level": _LEVELS[finding.verdict],
                     "message": {"text": _in_sarif("\n".join([finding.observed, finding.fix]).strip())},
-                    "locations": [{"physicalLocation": where}],
+                    "locations": [{"physicalLocation": {"artifactLocation": dockerfile, **region}}],
                 }
             )
         elif finding.verdict == "not measured":
-            notes.append(
-                {
-                    "level": "note",
-                    "message": {"text": _in_sarif(f"{finding.id} was not measured: {finding.observed}")},
-                    "associatedRule": {"id": finding.id, "index": index},
-                }
-            )
-    driver = {
-        "name": _TOOL,
-        "version": audit.version,
-        "rules": [_rule(finding) for finding in audit.checks],
-    }
+            note = _note(f"{finding.id} was not measured: {finding.observed}")
+            notes.append({**note, "associatedRule": {"id": finding.id, "index": index}})
+    rules = [_rule(finding) for finding in audit.checks]
     run = {
-        "tool": {"driver": driver},
+        "tool": {"driver": {"name": _TOOL, "version": audit.version, "rules": rules}},
         "invocations": [{"executionSuccessful": True, "toolExecutionNotifications": notes}],
-        "artifacts": [{"location": location["physicalLocation"]["artifactLocation"]}],
+        "artifacts": [{"location": dockerfile}],
         "results": results,
         "properties": {"project": audit.project},
     }
     return json.dumps({"$schema": _SARIF_SCHEMA, "version": "2.1.0", "runs": [run]}, indent=2, ensure_ascii=False)
 
 
+def _note(text: str) -> dict[str, Any]:
+    return {"level": "note", "message": {"text": _in_sarif(text)}}
+
+
 def _rule(finding: Finding) -> dict[str, Any]:
-    """What a check is about. Its lesson is told in the help: a `helpUri` needs a place that all can reach."""
+    """What a check is about. The help names its lesson: a `helpUri` needs a place that everyone can reach."""
     why = _in_sarif(finding.why) or finding.id
     rule: dict[str, Any] = {
         "id": finding.id,
@@ -295,7 +279,7 @@ def _in_sarif(text: str) -> str:
     return re.sub(r"\{(\d+)\}", r"{{\1}}", _shortened(text, _LONGEST_TOLD).replace("](", "] ("))
 
 
-# --- what all tell ---------------------------------------------------------------------------------------------------
+# --- what several formats show ---------------------------------------------------------------------------------------
 
 
 def _title(audit: Audit) -> str:
@@ -306,17 +290,19 @@ def _counts(audit: Audit) -> str:
     return ", ".join(f"{audit.count(verdict)} {verdict}" for verdict in VERDICTS)
 
 
-def _told_substitutions(audit: Audit) -> list[str]:
-    return [
+def _replaced(audit: Audit) -> list[tuple[str, str]]:
+    """Each replaced image and its replacement, once each."""
+    return list(dict.fromkeys((each.image, each.by) for each in audit.substituted))
+
+
+def _told_first(audit: Audit) -> list[str]:
+    """What a reader has to know before the findings."""
+    told = [
         f"The base image {each.image} was replaced by {each.by}"
         + (f" (line {each.line} of {audit.dockerfile})." if each.line else ".")
         for each in audit.substituted
     ]
-
-
-def _told_first(audit: Audit) -> list[str]:
-    """What has to be known of an audit before its findings."""
-    told = [*_told_substitutions(audit), *audit.left_out]
+    told += audit.left_out
     if audit.limited or audit.not_limited:
         limited, free = (", ".join(texts) or "nothing" for texts in (audit.limited, audit.not_limited))
         told.append(f"The application's containers had these limits: {limited}. Not limited: {free}.")
@@ -324,7 +310,7 @@ def _told_first(audit: Audit) -> list[str]:
 
 
 def _advice(audit: Audit, finding: Finding) -> list[tuple[str, str]]:
-    """Why a finding matters, what to do, and where: only where there is something to mend."""
+    """Why a finding matters, what to do, and where: only where there is something to fix."""
     if finding.verdict not in _LEVELS:
         return []
     where = f"{audit.dockerfile}, line {finding.line}" if finding.line else ""

@@ -31,7 +31,7 @@ from ..run.stop import stop
 from . import probe as guest
 from . import trouble
 from .limits import Limits
-from .observations import Health, Process, ReadOnly, Rest, SeenRequest
+from .observations import FORGED, Health, Process, ReadOnly, Rest, SeenRequest
 from .project import Project, likely_ports
 
 PROBE = "/dockerlab-probe"
@@ -57,9 +57,8 @@ NEXT_WORKER_SECONDS = (1.0, 3.0)
 SLOW_SECONDS = 3
 """The request in flight: longer than any noise, shorter than the engine's grace period of 10 s."""
 
-FORGED = "203.0.113.7"
 CLIENT = "198.51.100.23"
-"""Addresses that RFC 5737 keeps for documentation: what a liar claims, and the client that a proxy tells of."""
+"""The client that a proxy tells of: an address that RFC 5737 keeps for documentation."""
 
 HOST = "shop.example"
 

@@ -1,4 +1,4 @@
-"""As much of the shell's language as must be known to tell a command of one program from all others."""
+"""As much of the shell's language as is needed to recognise simple commands."""
 
 from __future__ import annotations
 
@@ -21,14 +21,12 @@ class Script:
     """One or more simple commands that are joined by ``&&``.
 
     Attributes:
-        text: all of it.
         commands: each of them.
         last: where the last one begins in the text.
         is_plain: whether it is one command, in which nothing means anything to a shell but quotes and spaces.
-        is_fixed: whether it says all itself, but for names that match: no variables, no output taken, no redirections.
+        is_fixed: whether it has no variables, command substitutions or redirections; it may have patterns of names.
     """
 
-    text: str
     commands: tuple[str, ...]
     last: int
     is_plain: bool
@@ -41,49 +39,33 @@ class Script:
         return first if re.fullmatch(r"[\w./+-]+", first) and first not in _OWN_WORDS else ""
 
 
+# A command whose output is taken, without quotes or another one within.
+_SUBSTITUTION = r"""(?: \$\([^()'"`\\]*\) | `[^`'"\\$]*` )"""
+_TOKEN = re.compile(
+    rf"""
+      (?P<quoted> '[^']*' | "(?: [^"\\$`] )*" )
+    | (?P<expanded> {_SUBSTITUTION} | "(?: [^"\\$`] | \\. | \$(?!\() | {_SUBSTITUTION} )*"
+        | \\. | \$(?!\() | [<>]>?&[\d-] | >(?!\() | <(?![<(]) | [{{}}~] )  # no here-document, no process
+    | (?P<pattern> [*?[\]!^] )
+    | (?P<joined> && )
+    | (?P<plain> [^'"\\$`<>{{}}~*?[\]!^&|;()\n\#] | (?<=[^ \t])\# )  # behind a space, # begins a comment
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+
+
 def scan(text: str) -> Script | None:
     """Read a script; None where it is more than simple commands joined by ``&&``, or cannot be made out."""
-    starts, is_plain, is_fixed, quote = [0], True, True, ""
-    position = 0
+    starts, kinds, position = [0], set(), 0
     while position < len(text):
-        character = text[position]
-        at_word_start = position == 0 or text[position - 1] in " \t"
-        step = 1
-        if quote == "'":
-            quote = "" if character == "'" else quote
-        elif character == "\\":
-            is_fixed, step = False, 2
-        elif character in "$`":
-            is_fixed = False
-            if character == "`" or text.startswith("$(", position):
-                end = _substitution_end(text, position)
-                if end is None:
-                    return None
-                step = end - position
-        elif quote == '"':
-            quote = "" if character == '"' else quote
-        elif character in "'\"":
-            quote = character
-        elif text.startswith("&&", position):
-            starts.append(position + 2)
-            step = 2
-        elif character in "<>":
-            is_fixed = False
-            # `2>&1`, `>&2`; a here-document or a process in a file's place is more than a redirection.
-            if text.startswith(("<<", "<(", ">("), position):
-                return None
-            if match := re.match(r"[<>]>?&(\d|-)", text[position:]):
-                step = match.end()
-        elif character in "|&;()\n" or (character == "#" and at_word_start):
+        if not (token := _TOKEN.match(text, position)):
             return None
-        elif character in "{}~":
-            is_fixed = False
-        elif character in "*?[]!^":
-            is_plain = False
-        position += step
-    if quote or position > len(text):
-        return None
-    return _script(text, starts, is_plain and is_fixed, is_fixed)
+        position = token.end()
+        kinds.add(token.lastgroup)
+        if token.lastgroup == "joined":
+            starts.append(position)
+    is_fixed = "expanded" not in kinds
+    return _script(text, starts, is_fixed and "pattern" not in kinds, is_fixed)
 
 
 def _script(text: str, starts: list[int], is_plain: bool, is_fixed: bool) -> Script | None:
@@ -93,15 +75,9 @@ def _script(text: str, starts: list[int], is_plain: bool, is_fixed: bool) -> Scr
         return None
     last = starts[-1] + len(text[starts[-1] :]) - len(text[starts[-1] :].lstrip())
     is_plain = is_plain and len(commands) == 1 and "=" not in shlex.split(commands[0])[0]
-    return Script(text, commands, last, is_plain, is_fixed)
+    return Script(commands, last, is_plain, is_fixed)
 
 
 def _begins_a_construct(command: str) -> bool:
     first = command.split(maxsplit=1)[0]
     return first in {"!", "{", "[[", "case", "coproc", "for", "function", "if", "select", "time", "until", "while"}
-
-
-def _substitution_end(text: str, position: int) -> int | None:
-    """Where a command whose output is taken ends: only one without quotes and others of its kind within."""
-    match = re.compile(r"\$\([^()'\"`\\]*\)|`[^`'\"\\$]*`").match(text, position)
-    return match.end() if match else None

@@ -1,23 +1,17 @@
-"""A mend is suggested where it is certain, and nowhere else; all that it does not concern stays as it is written."""
+"""A fix is suggested where it is certain, and nowhere else; all that it does not concern stays as it is written."""
 
 # ruff: noqa: E501 (tables of Dockerfiles: each on its line)
 
 import json
+import re
 import shutil
 import subprocess
 
 import pytest
+from dockerlab.audit.fix_order import dependencies_first
+from dockerlab.audit.fix_start import PRIVATE_NETWORKS, USER, exec_form, forwarded_allow_ips, user
+from dockerlab.audit.fixes import candidates, diff
 from dockerlab.audit.shell import scan
-from dockerlab.audit.suggest import (
-    PRIVATE_NETWORKS,
-    USER,
-    copy_order,
-    diff,
-    exec_form,
-    forwarded_allow_ips,
-    suggest,
-    user,
-)
 from dockerlab.build.dockerfile_text import read as read_dockerfile
 from dockerlab.records import Audit, Finding
 
@@ -38,15 +32,15 @@ FILES = {
 }
 
 
-def after(mend, text, **options):
-    """The Dockerfile behind its first line, with the mend; None where there is none."""
+def after(fix, text, **options):
+    """The Dockerfile behind its first line, with the fix; None where there is none."""
     first = "FROM a\r\n" if "\r\n" in text else "FROM a\n"
-    mended = mend(first + text, **options)
-    if mended is None:
+    fixed = fix(first + text, **options)
+    if fixed is None:
         return None
-    assert mended[1].endswith(".")
-    assert mended[0].startswith(first)
-    return mended[0].removeprefix(first)
+    assert fixed[1].endswith(".")
+    assert fixed[0].startswith(first)
+    return fixed[0].removeprefix(first)
 
 
 # --- the shell's language --------------------------------------------------------------------------------------------
@@ -253,8 +247,7 @@ def test_forwarded_allow_ips_of_a_shell(text, expected):
     ],
 )
 def test_nothing_is_added_where_somebody_decided(text):
-    mended = forwarded_allow_ips(f"FROM a {text}" if text.startswith("AS") else f"FROM a\n{text}")
-    assert mended is None
+    assert forwarded_allow_ips(f"FROM a {text}" if text.startswith("AS") else f"FROM a\n{text}") is None
 
 
 def test_the_reason_is_told():
@@ -312,6 +305,7 @@ def test_the_user_is_a_number_other_than_root():
 
 def test_a_user_of_the_stage_below_counts():
     assert user("FROM a AS b\nUSER 1000\nFROM b\nCMD a\n") is None
+    assert user("FROM a AS b\nCMD a\nFROM b\nUSER 1000\n") is None
     assert user("FROM a AS b\nUSER 1000\nFROM c\nCOPY --from=b / /\nCMD a\n") is not None
 
 
@@ -319,96 +313,70 @@ def test_a_user_of_the_stage_below_counts():
 
 
 def ordered(text, files=FILES):
-    return after(copy_order, text, read=files.get)
+    """With the dependencies first; the code is in the first copy that is not of requirements alone."""
+    code = (
+        n for n, line in enumerate(text.splitlines(), start=2) if re.match(r"(COPY|ADD) (?!requirements\S* \S+$)", line)
+    )
+    return after(dependencies_first, text, read=files.get, line=next(code, None))
+
+
+PIP = "RUN pip install -r requirements.txt\n"
 
 
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
+        (f"WORKDIR /code\nCOPY . .\n{PIP}CMD x\n", f"WORKDIR /code\nCOPY requirements.txt ./\n{PIP}COPY . .\nCMD x\n"),
+        ("COPY . .\nRUN pip3 install -r ./requirements.txt", "COPY requirements.txt ./\nRUN pip3 install -r ./requirements.txt\nCOPY . ."),
+        (f"COPY . /code\nWORKDIR /code\n{PIP}", f"COPY requirements.txt /code/\nWORKDIR /code\n{PIP}COPY . /code\n"),
         (
-            "WORKDIR /code\nCOPY . .\nRUN pip install -r requirements.txt\nCMD x\n",
-            "WORKDIR /code\nCOPY requirements.txt ./\nRUN pip install -r requirements.txt\nCOPY . .\nCMD x\n",
-        ),
-        (  # with no working folder, in another, and with an absolute path
-            "COPY . .\nRUN pip3 install -r ./requirements.txt",
-            "COPY requirements.txt ./\nRUN pip3 install -r ./requirements.txt\nCOPY . .",
-        ),
-        (
-            "COPY . /code\nWORKDIR /code\nRUN pip install -r requirements.txt\n",
-            "COPY requirements.txt /code/\nWORKDIR /code\nRUN pip install -r requirements.txt\nCOPY . /code\n",
-        ),
-        (
-            "WORKDIR /code\nCOPY ./ /code/\nRUN python -m pip install --requirement=/code/requirements.txt\n",
-            "WORKDIR /code\nCOPY requirements.txt ./\nRUN python -m pip install --requirement=/code/requirements.txt\nCOPY ./ /code/\n",
+            "COPY ./ /code/\nRUN python -m pip install --requirement=/code/requirements.txt\n",
+            "COPY requirements.txt /code/\nRUN python -m pip install --requirement=/code/requirements.txt\nCOPY ./ /code/\n",
         ),
         (  # comments go with what they are about, and stay where they are about something else
-            "# about all\n\n# the code\nCOPY . .\n\n# install\nRUN pip install -rrequirements.txt\n\nCMD x\n",
-            "# about all\n\nCOPY requirements.txt ./\n\n# install\nRUN pip install -rrequirements.txt\n# the code\nCOPY . .\n\nCMD x\n",
+            f"# about all\n\n# the code\nCOPY . .\n\n# install\n{PIP}\nCMD x\n",
+            f"# about all\n\nCOPY requirements.txt ./\n\n# install\n{PIP}# the code\nCOPY . .\n\nCMD x\n",
         ),
-        (  # the file of dependencies is copied already
-            "COPY app app\nCOPY requirements.txt .\nRUN pip install -r requirements.txt\n",
-            "COPY requirements.txt .\nRUN pip install -r requirements.txt\nCOPY app app\n",
-        ),
-        (
-            "COPY requirements.txt .\nCOPY . .\nRUN pip install -r requirements.txt\n",
-            "COPY requirements.txt .\nRUN pip install -r requirements.txt\nCOPY . .\n",
-        ),
+        # the file of dependencies is copied already
+        (f"COPY app app\nCOPY requirements.txt .\n{PIP}", f"COPY requirements.txt .\n{PIP}COPY app app\n"),
+        (f"COPY requirements.txt .\nCOPY . .\n{PIP}", f"COPY requirements.txt .\n{PIP}COPY . .\n"),
         (
             "COPY requirements*.txt /tmp/\nCOPY app app\nCOPY main.py .\nRUN pip install -r /tmp/requirements.txt\n",
             "COPY requirements*.txt /tmp/\nRUN pip install -r /tmp/requirements.txt\nCOPY app app\nCOPY main.py .\n",
         ),
-        (  # in a folder of the context, with its flags
-            "WORKDIR /code\nCOPY --chown=1:1 --link app /code\nRUN pip install -r requirements.txt\n",
-            "WORKDIR /code\nCOPY --chown=1:1 --link app/requirements.txt ./\nRUN pip install -r requirements.txt\nCOPY --chown=1:1 --link app /code\n",
-        ),
+        # with the code, by name; in a folder of the context, with its flags
+        (f"COPY requirements.txt main.py ./\n{PIP}", f"COPY requirements.txt ./\n{PIP}COPY requirements.txt main.py ./\n"),
+        (f"COPY --chown=1:1 --link app /code\n{PIP}", f"COPY --chown=1:1 --link app/requirements.txt /code/\n{PIP}COPY --chown=1:1 --link app /code\n"),
         (  # files that name others
-            "WORKDIR /code\nCOPY . .\nRUN pip install -r requirements/prod.txt\n",
-            "WORKDIR /code\nCOPY requirements/prod.txt requirements/base.txt ./requirements/\nCOPY constraints.txt ./\n"
+            "COPY . .\nRUN pip install -r requirements/prod.txt\n",
+            "COPY requirements/prod.txt requirements/base.txt ./requirements/\nCOPY constraints.txt ./\n"
             "RUN pip install -r requirements/prod.txt\nCOPY . .\n",
         ),
-        (
-            "COPY . .\nRUN pip install -r requirements-index.txt\n",
-            "COPY requirements-index.txt ./\nRUN pip install -r requirements-index.txt\nCOPY . .\n",
-        ),
-        (  # no file at all
-            "COPY . .\nRUN pip install 'fastapi>=0.1' uvicorn[standard]\n",
-            "RUN pip install 'fastapi>=0.1' uvicorn[standard]\nCOPY . .\n",
-        ),
+        # no file at all
+        ("COPY . .\nRUN pip install 'fastapi>=0.1' uvicorn[standard]\n", "RUN pip install 'fastapi>=0.1' uvicorn[standard]\nCOPY . .\n"),
         (  # other steps between that need no code
             "COPY . .\nENV A=1\nUSER app\nRUN apt-get update && apt-get install -y gcc && rm -rf /var/lib/apt/lists/*\n"
             "RUN --mount=type=cache,target=/root/.cache pip install --upgrade pip && pip install -r requirements.txt\nEXPOSE 80\n",
             "COPY requirements.txt ./\nENV A=1\nUSER app\nRUN apt-get update && apt-get install -y gcc && rm -rf /var/lib/apt/lists/*\n"
             "RUN --mount=type=cache,target=/root/.cache pip install --upgrade pip && pip install -r requirements.txt\nCOPY . .\nEXPOSE 80\n",
         ),
-        (  # the last installation counts
-            "COPY . .\nRUN pip install uvicorn\nRUN pip install -r requirements.txt\nRUN make\n",
-            "COPY requirements.txt ./\nRUN pip install uvicorn\nRUN pip install -r requirements.txt\nCOPY . .\nRUN make\n",
-        ),
+        # the last installation counts up to which no step needs the code
+        (f"COPY . .\nRUN pip install uvicorn\n{PIP}RUN make\n", f"COPY requirements.txt ./\nRUN pip install uvicorn\n{PIP}COPY . .\nRUN make\n"),
         (
-            "COPY . .\nRUN pip install -r requirements.txt\nRUN make\nRUN pip install uvicorn\n",
-            "COPY requirements.txt ./\nRUN pip install -r requirements.txt\nCOPY . .\nRUN make\nRUN pip install uvicorn\n",
+            "COPY . .\nRUN python -m venv /venv && /venv/bin/pip install -r requirements.txt\n",
+            "COPY requirements.txt ./\nRUN python -m venv /venv && /venv/bin/pip install -r requirements.txt\nCOPY . .\n",
         ),
+        ("ADD . .\nRUN uv pip install --system -r requirements.txt\n", "COPY requirements.txt ./\nRUN uv pip install --system -r requirements.txt\nADD . .\n"),
         (
-            "WORKDIR /code\nCOPY . .\nRUN python -m venv /opt/venv && /opt/venv/bin/pip install -r requirements.txt\n",
-            "WORKDIR /code\nCOPY requirements.txt ./\nRUN python -m venv /opt/venv && /opt/venv/bin/pip install -r requirements.txt\nCOPY . .\n",
+            "COPY . .\nRUN pip install \\\n  # quietly\n  -q \\\n  -r requirements-index.txt\n",
+            "COPY requirements-index.txt ./\nRUN pip install \\\n  # quietly\n  -q \\\n  -r requirements-index.txt\nCOPY . .\n",
         ),
-        (
-            "WORKDIR /code\nADD . .\nRUN uv pip install --system -r requirements.txt\n",
-            "WORKDIR /code\nCOPY requirements.txt ./\nRUN uv pip install --system -r requirements.txt\nADD . .\n",
-        ),
-        (
-            "WORKDIR /code\nCOPY . .\nCOPY --from=tool /uv /bin/\nRUN pip install \\\n  # quietly\n  -q \\\n  -r requirements.txt\n",
-            "WORKDIR /code\nCOPY requirements.txt ./\nCOPY --from=tool /uv /bin/\nRUN pip install \\\n  # quietly\n  -q \\\n  -r requirements.txt\nCOPY . .\n",
-        ),
-        (
-            "COPY . .\r\nRUN pip install -r requirements.txt\r\n",
-            "COPY requirements.txt ./\r\nRUN pip install -r requirements.txt\r\nCOPY . .\r\n",
-        ),
+        ("COPY . .\r\nRUN pip install -r requirements.txt\r\n", "COPY requirements.txt ./\r\nRUN pip install -r requirements.txt\r\nCOPY . .\r\n"),
     ],
 )  # fmt: skip
-def test_copy_order(text, expected):
+def test_dependencies_first(text, expected):
     assert ordered(text) == expected
-    assert ordered(expected) in (None, expected)  # mended once, it is mended
+    assert ordered(expected) in (None, expected)  # fixed once, it is fixed
 
 
 @pytest.mark.parametrize(
@@ -416,8 +384,8 @@ def test_copy_order(text, expected):
     [
         "",
         "COPY . .\n",
-        "RUN pip install -r requirements.txt\nCOPY . .\n",
-        "COPY requirements.txt .\nRUN pip install -r requirements.txt\nCOPY . .\n",
+        f"{PIP}COPY . .\n",
+        f"COPY requirements.txt .\n{PIP}COPY . .\n",
         # the code is what is installed
         "COPY . .\nRUN pip install .\n",
         "COPY . .\nRUN pip install -e .\n",
@@ -430,32 +398,25 @@ def test_copy_order(text, expected):
         # what is not there
         "COPY . .\nRUN pip install -r nowhere.txt\n",
         "COPY . .\nRUN pip install -r requirements-missing.txt\n",
-        "COPY app app\nRUN pip install -r requirements.txt\n",
-        "WORKDIR /code\nCOPY . .\nRUN pip install -r /other/requirements.txt\n",
+        f"COPY app/main.py app/\n{PIP}",
         # what else a step does
         "COPY . .\nRUN pip install -r requirements.txt && python manage.py collectstatic\n",
-        "COPY . .\nRUN ./build.sh\nRUN pip install -r requirements.txt\n",
-        "COPY . .\nRUN chmod +x start.sh && pip install -r requirements.txt\n",
+        f"COPY . .\nRUN ./build.sh\n{PIP}",
+        f"COPY . .\nRUN rm -rf tests\n{PIP}",
         "COPY . .\nRUN pip install -r requirements.txt || true\n",
         "COPY . .\nRUN pip install -r $FILE\n",
         'COPY . .\nRUN ["pip", "install", "-r", "requirements.txt"]\n',
         "COPY . .\nRUN <<EOF\npip install -r requirements.txt\nEOF\n",
         "COPY . .\nRUN --mount=type=bind,target=/x pip install -r requirements.txt\n",
-        "COPY . .\nRUN apt-get install -y $(cat packages.txt)\nRUN pip install -r requirements.txt\n",
-        "COPY . .\nRUN apt-get install -y ./thing.deb\nRUN pip install -r requirements.txt\n",
-        "WORKDIR /code\nCOPY . .\nRUN pip install --target /code/lib -r requirements.txt\n",
-        "WORKDIR /code\nCOPY . .\nRUN rm -rf /code/tests\nRUN pip install -r requirements.txt\n",
-        "WORKDIR /code\nCOPY . .\nRUN /code/bin/pip install -r requirements.txt\n",
+        f"COPY . .\nRUN apt-get install -y ./thing.deb\n{PIP}",
         # where the files go
-        "COPY . .\nWORKDIR /code\nRUN pip install -r requirements.txt\n",
-        "WORKDIR /a\nCOPY . .\nWORKDIR /b\nRUN pip install -r /a/requirements.txt\n",
-        "COPY . $HOME\nRUN pip install -r requirements.txt\n",
-        "WORKDIR $APP\nCOPY . .\nRUN pip install -r requirements.txt\n",
-        'COPY [".", "."]\nRUN pip install -r requirements.txt\n',
-        "COPY --exclude=x . .\nRUN pip install -r requirements.txt\n",
-        "WORKDIR /code\nCOPY . .\nCOPY --from=other /code /code\nRUN pip install -r requirements.txt\n",
-        "COPY . .\nVOLUME /code\nRUN pip install -r requirements.txt\n",
-        "COPY . .\nSHELL [\"/bin/bash\", \"-c\"]\nRUN pip install -r requirements.txt\n",
+        "WORKDIR /a\nCOPY . .\nWORKDIR /b\nRUN pip install fastapi\n",
+        f"COPY . $HOME\n{PIP}",
+        f'COPY [".", "."]\n{PIP}',
+        f"COPY --exclude=x . .\n{PIP}",
+        f"COPY . .\nCOPY --from=other /code /code\n{PIP}",
+        f"COPY . .\nVOLUME /code\n{PIP}",
+        f"COPY . .\nSHELL [\"/bin/bash\", \"-c\"]\n{PIP}",
     ],
 )  # fmt: skip
 def test_no_other_order_where_it_is_not_certain(text):
@@ -463,35 +424,25 @@ def test_no_other_order_where_it_is_not_certain(text):
 
 
 UV = {"pyproject.toml": "[project]\nname = 'x'\n", "uv.lock": "", "main.py": ""}
-POETRY = {"pyproject.toml": "[tool.poetry]\npackage-mode = false\n", "poetry.lock": ""}
-PACKAGE = "[project]\nname='x'\n[build-system]\nrequires=[]\n"
+PACKAGE = {**UV, "pyproject.toml": "[project]\nname='x'\n[build-system]\nrequires=[]\n"}
+POETRY = {"pyproject.toml": "[tool.poetry]\nname='x'\n", "poetry.lock": ""}
 
 
 @pytest.mark.parametrize(
     ("command", "files", "certain"),
     [
         ("uv sync --frozen", UV, True),
-        ("uv sync --locked --no-dev", UV, True),
-        ("uv sync --frozen", {**UV, "pyproject.toml": PACKAGE}, False),
-        ("uv sync --frozen --no-install-project", {**UV, "pyproject.toml": PACKAGE}, True),
-        ("uv sync --frozen", {**UV, "pyproject.toml": PACKAGE + "[tool.uv]\npackage=false\n"}, True),
-        ("uv sync --frozen", {**UV, "pyproject.toml": "[tool.uv]\npackage=true\n"}, False),
+        ("uv sync --frozen", PACKAGE, False),
+        ("uv sync --frozen --no-install-project", PACKAGE, True),
         ("uv sync --frozen", {**UV, "pyproject.toml": "[tool.uv.workspace]\nmembers=['a']\n"}, False),
-        ("uv sync --frozen", {**UV, "pyproject.toml": "[tool.uv.sources]\na={path='./a'}\n"}, False),
-        ("uv sync --frozen", {**UV, "pyproject.toml": "not toml ["}, False),
+        ("uv sync --no-install-project", {**UV, "pyproject.toml": "[tool.uv.sources]\na={path='./a'}\n"}, False),
         ("uv sync --frozen", {**UV, ".venv/pyvenv.cfg": ""}, False),
         ("uv sync", {"pyproject.toml": UV["pyproject.toml"]}, False),
         ("uv sync --package a", UV, False),
-        ("poetry install --no-root", {**POETRY, "pyproject.toml": "[tool.poetry]\nname='x'\n"}, True),
-        ("poetry install", POETRY, True),
-        ("poetry install", {**POETRY, "pyproject.toml": "[tool.poetry]\nname='x'\n"}, False),
-        ("poetry install", {"pyproject.toml": POETRY["pyproject.toml"]}, False),
-        (
-            "poetry install --no-root",
-            {**POETRY, "pyproject.toml": "[tool.poetry.group.dev.dependencies]\na={path='../a'}\n"},
-            False,
-        ),
-        ("pip install poetry && poetry config virtualenvs.create false && poetry install --only main", POETRY, True),
+        ("poetry install --no-root", POETRY, True),
+        ("poetry install", POETRY, False),
+        ("poetry install", {**POETRY, "pyproject.toml": "[tool.poetry]\npackage-mode = false\n"}, True),
+        ("pip install poetry && poetry config virtualenvs.create false && poetry install --no-root", POETRY, True),
     ],
 )
 def test_projects_with_a_lock(command, files, certain):
@@ -501,28 +452,14 @@ def test_projects_with_a_lock(command, files, certain):
     assert ordered(before, files) == (expected if certain else None)
 
 
-def test_an_environment_in_a_folder_that_another_user_owns():
-    assert ordered("WORKDIR /code\nCOPY --chown=1:1 . .\nUSER 1\nRUN uv sync\n", UV) is None
-
-
 def test_the_stage_that_the_line_is_in():
-    text = (
-        "FROM a AS builder\nWORKDIR /code\nCOPY . .\nRUN pip install --prefix=/out -r requirements.txt\n"
-        "FROM a\nCOPY --from=builder /out /usr/local\nCOPY . .\nCMD x\n"
-    )
-    assert copy_order(text, read=FILES.get) is None
-    mended, _ = copy_order(text, read=FILES.get, line=3)
-    assert mended.splitlines()[2:5] == [
-        "COPY requirements.txt ./",
-        "RUN pip install --prefix=/out -r requirements.txt",
-        "COPY . .",
-    ]
-    assert mended.splitlines()[5:] == text.splitlines()[4:]
-
-
-def test_the_working_folder_of_the_stage_below():
-    text = "FROM a AS base\nWORKDIR /code\nFROM base\nCOPY . /code\nRUN pip install -r requirements.txt\n"
-    assert "COPY requirements.txt ./\nRUN" in copy_order(text, read=FILES.get)[0]
+    builder = "FROM a AS builder\n{}RUN pip install --prefix=/out -r requirements.txt\n{}"
+    rest = "FROM a\nCOPY --from=builder /out /usr/local\nCOPY . .\nCMD x\n"
+    text = builder.format("COPY . .\n", "") + rest
+    fixed, _ = dependencies_first(text, read=FILES.get, line=2)
+    assert fixed == builder.format("COPY requirements.txt ./\n", "COPY . .\n") + rest
+    assert dependencies_first(text, read=FILES.get, line=6) is None
+    assert dependencies_first(text, read=FILES.get, line=None) is None
 
 
 # --- by what was found -----------------------------------------------------------------------------------------------
@@ -550,47 +487,47 @@ ALL = {
 }
 
 
-def test_all_mends_one_after_the_other():
-    suggestions = suggest(DOCKERFILE, audit(**ALL), read=FILES.get, writes_own_folders=False)
-    assert [each.checks for each in suggestions] == [
+def test_all_fixes_one_after_the_other():
+    found = candidates(DOCKERFILE, audit(**ALL), read=FILES.get, writes_own_folders=False)
+    assert [each.checks for each in found] == [
         ("code-change-keeps-dependencies-cached",),
         ("stops-on-sigterm", "pid-1"),
         ("behind-tls-proxy",),
         ("non-root",),
     ]
-    assert suggestions[-1].text == (
+    assert found[-1].text == (
         "FROM a\nWORKDIR /code\nCOPY requirements.txt ./\nRUN pip install -r requirements.txt\nCOPY . .\n"
         f'USER {USER}\nCMD ["uvicorn", "main:app", {ADDED}]\n'
     )
-    assert suggestions[0].text.endswith("CMD uvicorn main:app\n")
+    assert found[0].text.endswith("CMD uvicorn main:app\n")
 
 
-def test_what_passes_is_not_mended():
-    assert suggest(DOCKERFILE, audit(**dict.fromkeys(ALL, "pass")), read=FILES.get, writes_own_folders=False) == ()
-    assert suggest(DOCKERFILE, audit(**dict.fromkeys(ALL, "not measured")), read=FILES.get) == ()
-    assert suggest(DOCKERFILE, audit(), read=FILES.get) == ()
+def test_what_passes_is_not_changed():
+    assert candidates(DOCKERFILE, audit(**dict.fromkeys(ALL, "pass")), read=FILES.get, writes_own_folders=False) == ()
+    assert candidates(DOCKERFILE, audit(**dict.fromkeys(ALL, "not measured")), read=FILES.get) == ()
+    assert candidates(DOCKERFILE, audit(), read=FILES.get) == ()
 
 
-def test_each_mend_is_for_its_own_finding():
+def test_each_fix_is_for_its_own_finding():
     for id_, verdict in ALL.items():
         expected = [] if verdict == "not measured" else [(id_.replace("_", "-"),)]
-        mends = suggest(
+        found = candidates(
             DOCKERFILE.replace("CMD uvicorn main:app", 'CMD ["uvicorn", "main:app"]') if "proxy" in id_ else DOCKERFILE,
             audit(**{id_: verdict}),
             read=FILES.get,
             writes_own_folders=False,
         )
-        assert [each.checks for each in mends] == expected, id_
+        assert [each.checks for each in found] == expected, id_
 
 
 def test_who_writes_stays_who_it_is():
-    assert suggest(DOCKERFILE, audit(non_root="warn"), read=FILES.get) == ()
+    assert candidates(DOCKERFILE, audit(non_root="warn"), read=FILES.get) == ()
 
 
 @pytest.mark.parametrize("name", ["stops_on_sigterm", "lifespan_shutdown", "pid_1", "workers_stop"])
 def test_each_check_of_a_stop_asks_for_the_exec_form(name):
-    (mend,) = suggest(DOCKERFILE, audit(**{name: "fail"}), read=FILES.get)
-    assert mend.text.endswith('CMD ["uvicorn", "main:app"]\n')
+    (fix,) = candidates(DOCKERFILE, audit(**{name: "fail"}), read=FILES.get)
+    assert fix.text.endswith('CMD ["uvicorn", "main:app"]\n')
 
 
 # --- the diff --------------------------------------------------------------------------------------------------------
@@ -606,7 +543,7 @@ def test_a_diff():
 @pytest.mark.parametrize(
     ("old", "new"),
     [
-        (DOCKERFILE, suggest(DOCKERFILE, audit(**ALL), read=FILES.get, writes_own_folders=False)[-1].text),
+        (DOCKERFILE, candidates(DOCKERFILE, audit(**ALL), read=FILES.get, writes_own_folders=False)[-1].text),
         ("FROM a\nCMD b", "FROM a\nCMD c"),
         ("FROM a\nCMD b", "FROM a\nCMD c\n"),
         ("FROM a\r\nCMD b\r\n", "FROM a\r\nCMD c\r\n"),

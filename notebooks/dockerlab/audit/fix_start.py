@@ -1,28 +1,19 @@
-"""Mends of a Dockerfile, where it is certain what the mended one means: text in, text out.
+"""Fixes of how a Dockerfile starts the server: in exec form, behind a proxy, as another user. Text in, text out.
 
-A suggestion is never written into a project. What is not certain gives none: a variable in the wrong place, a script
-whose content is not known, a file that cannot be read. Whether a suggestion mends what it should, an audit of the
-patched copy shows.
+What is not certain gives no fix: a variable in the wrong place, a script whose content is not known.
 """
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
 import shlex
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from posixpath import basename
 
 from ..build import dockerfile_text
 from ..build.dockerfile_text import Text, Written
-from ..records import Audit
-from . import suggest_order
 from .observations import INITS, SHELLS
 from .shell import Script, scan
-
-Read = Callable[[str], str | None]
-"""Gives the text of a file in the build context, by its path from there; None where it is not sent to the builder."""
 
 PRIVATE_NETWORKS = "10.0.0.0/8,172.16.0.0/12,192.168.0.0/16"
 """The networks of RFC 1918, in which a container's proxy usually is."""
@@ -33,77 +24,6 @@ USER = "10001:10001"
 _LAUNCHERS = INITS | {"uv", "poetry", "pdm", "run", "--", "-m", "-I", "-u", "-O", "-g"}
 _LAUNCHERS |= {"--no-sync", "--frozen", "--locked", "--no-dev", "--no-project"}
 """What may stand before a server in a command without changing what the server's options are."""
-
-_STOPS = ("stops-on-sigterm", "lifespan-shutdown", "pid-1", "workers-stop")
-
-
-@dataclass(frozen=True)
-class Suggestion:
-    """One mend.
-
-    Attributes:
-        checks: the checks that it mends: ``("pid-1", "stops-on-sigterm")``.
-        description: what it does and why, in a sentence or two.
-        text: the whole Dockerfile with it.
-    """
-
-    checks: tuple[str, ...]
-    description: str
-    text: str
-
-
-def suggest(
-    text: str,
-    audit: Audit,
-    *,
-    read: Read,
-    target: str | None = None,
-    writes_own_folders: bool = True,
-) -> tuple[Suggestion, ...]:
-    """The mends for what an audit found. Each builds on the one before, so the last one's text has all of them.
-
-    Args:
-        text: the Dockerfile that was audited, as its owner wrote it.
-        audit: what was found.
-        read: gives the files of the build context.
-        target: the build stage that was audited; the last if None.
-        writes_own_folders: whether the application writes anywhere but to `/tmp`: then another user could not.
-    """
-    found = {finding.id: finding for finding in audit.checks}
-    verdicts = {id_: finding.verdict for id_, finding in found.items()}
-    suggestions: list[Suggestion] = []
-
-    def add(checks: Collection[str], mend: Callable[[str], tuple[str, str] | None]) -> None:
-        now = suggestions[-1].text if suggestions else text
-        if checks and (mended := mend(now)) and mended[0] != now:
-            suggestions.append(Suggestion(tuple(checks), mended[1], mended[0]))
-
-    order = found.get("code-change-keeps-dependencies-cached")
-    if order and order.verdict == "fail":
-        # First, since it goes by the line that was found.
-        add([order.id], lambda now: copy_order(now, read=read, line=order.line, target=target))
-    add([id_ for id_ in _STOPS if verdicts.get(id_) == "fail"], lambda now: exec_form(now, target=target))
-    if verdicts.get("behind-tls-proxy") == "warn":
-        add(["behind-tls-proxy"], lambda now: forwarded_allow_ips(now, target=target))
-    if verdicts.get("non-root") == "warn" and not writes_own_folders:
-        add(["non-root"], lambda now: user(now, target=target))
-    return tuple(suggestions)
-
-
-def diff(old: str, new: str, name: str) -> str:
-    """A unified diff that `git apply` and `patch -p1` take; empty where the texts are the same.
-
-    Args:
-        old: the text as it is.
-        new: the text as it is suggested.
-        name: the file's path, from where the diff is to be applied.
-    """
-    lines = difflib.unified_diff(_lines(old), _lines(new), f"a/{name}", f"b/{name}")
-    return "".join(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines)
-
-
-def _lines(text: str) -> list[str]:
-    return re.findall(r"[^\n]*\n|[^\n]+$", text)  # LF alone ends a line, as for `patch`
 
 
 # --- how it is started -----------------------------------------------------------------------------------------------
@@ -118,9 +38,9 @@ def exec_form(text: str, *, target: str | None = None) -> tuple[str, str] | None
     source = dockerfile_text.read(text)
     entrypoint, command = _start(source, target)
     if entrypoint and command:
-        # Of both, the command is what is given to the entry point, or, to a shell, nothing at all.
+        # The command is the entry point's arguments then; an entry point in shell form ignores it.
         words = _list(entrypoint)
-        if not words or _program(words) not in INITS:
+        if not words or basename(words[0]) not in INITS:
             return None
     start = command or entrypoint
     if not start or start.has_heredoc or source.escape != "\\":
@@ -146,7 +66,7 @@ def _list_without_shell(text: str, start: Written, words: list[str]) -> tuple[st
     if len(words) < 3 or _has_comment(text, start):
         return None
     *before, shell, option, command = words
-    if shell.rpartition("/")[2] not in SHELLS or not re.fullmatch(r"-[eux]*c", option):
+    if basename(shell) not in SHELLS or not re.fullmatch(r"-[eux]*c", option):
         return None
     if not (script := scan(command)) or not _can_be_process_1(script):
         return None
@@ -160,17 +80,17 @@ def _list_without_shell(text: str, start: Written, words: list[str]) -> tuple[st
 
 def _can_be_process_1(script: Script) -> bool:
     """Whether the last command is a program, and none that would only be a shell again."""
-    name = script.program.rpartition("/")[2]
+    name = basename(script.program)
     return bool(name) and name not in SHELLS and not name.endswith((".sh", ".bash"))
 
 
 def _is_posix_shell(source: Text, start: Written) -> bool:
-    """Whether the shell form is carried out by a shell of whose language we know enough."""
+    """Whether the shell form is run by a POSIX shell without options that change the language."""
     shells = [each for each in _lineage(source, start.stage) if each.keyword == "SHELL" and each.start < start.start]
     if not shells:
         return True
     words = _list(shells[-1])
-    if not words or words[0].rpartition("/")[2] not in SHELLS:
+    if not words or basename(words[0]) not in SHELLS:
         return False
     options = words[1:]
     return bool(options) and all(re.fullmatch(r"-[eux]*c|-[eux]*o|-[eux]+|pipefail", option) for option in options)
@@ -180,7 +100,7 @@ def _is_posix_shell(source: Text, start: Written) -> bool:
 
 
 def forwarded_allow_ips(text: str, *, target: str | None = None) -> tuple[str, str] | None:
-    """The server believes a proxy in a private network: the new text, and what was done; None where it is not certain.
+    """The server trusts a proxy in a private network: the new text, and what was done; None where it is not certain.
 
     Only where nobody has decided otherwise, by an option or a variable.
 
@@ -215,13 +135,13 @@ def forwarded_allow_ips(text: str, *, target: str | None = None) -> tuple[str, s
 
 
 def _decides(arguments: str) -> bool:
-    """Whether somebody has decided whom the server believes."""
+    """Whether it is decided already which proxies the server trusts."""
     return bool(re.search(r"--forwarded-allow-ips\b|--no-proxy-headers\b|\bFORWARDED_ALLOW_IPS\b", arguments))
 
 
 def _serves(words: list[str]) -> bool:
     """Whether a command starts a server that knows the option: it, an init or a launcher, then its own options."""
-    names = [word.rpartition("/")[2] for word in words]
+    names = [basename(word) for word in words]
     for number, name in enumerate(names):
         if name in {"uvicorn", "gunicorn"} or (name == "fastapi" and names[number + 1 : number + 2] == ["run"]):
             # Behind a lone `--`, an option would be none.
@@ -239,14 +159,14 @@ def _launches(name: str) -> bool:
 def user(text: str, *, target: str | None = None) -> tuple[str, str] | None:
     """A user that is not root: the new text, and what was done; None where it is not certain.
 
-    The caller knows that the application writes nothing but to `/tmp`. There is no suggestion where a user was chosen
-    already, where something is installed for root alone, or where what is started may count on being root.
+    The caller knows that the application writes to `/tmp` only. There is no fix where a user is set already, where
+    something is installed for root alone, or where what is started may rely on being root.
     """
     source = dockerfile_text.read(text)
     entrypoint, command = _start(source, target)
-    if not (entrypoint or command):
-        return None
     stage = source.stage(target)
+    if stage is None or not (entrypoint or command):
+        return None
     lineage = _lineage(source, stage)
     if any(each.keyword in {"USER", "VOLUME"} for each in lineage):
         return None
@@ -267,26 +187,7 @@ def user(text: str, *, target: str | None = None) -> tuple[str, str] | None:
     return text[:place] + f"{before}USER {USER}{end}" + text[place:], told
 
 
-# --- in which order --------------------------------------------------------------------------------------------------
-
-
-def copy_order(text: str, *, read: Read, line: int | None = None, target: str | None = None) -> tuple[str, str] | None:
-    """The dependencies installed before the code is copied: the new text, what was done; None where it is not certain.
-
-    Args:
-        text: the Dockerfile.
-        read: gives the files of the build context.
-        line: of the instruction that comes too early; it tells the build stage. The target stage if None.
-        target: the build stage to stop at; the last if None.
-    """
-    source = dockerfile_text.read(text)
-    stage = next((each.stage for each in source.instructions if each.line == line), source.stage(target))
-    if stage is None or stage < 0 or source.escape != "\\":
-        return None
-    return suggest_order.reorder(source, stage, read)
-
-
-# --- what all need ---------------------------------------------------------------------------------------------------
+# --- what all fixes need ---------------------------------------------------------------------------------------------
 
 
 def _parents(source: Text, stage: int) -> list[int]:
@@ -327,10 +228,6 @@ def _list(start: Written) -> list[str] | None:
     except ValueError:
         return None
     return words if isinstance(words, list) and words and all(isinstance(word, str) for word in words) else None
-
-
-def _program(words: list[str]) -> str:
-    return words[0].rpartition("/")[2] if words else ""
 
 
 def _has_comment(text: str, start: Written) -> bool:
