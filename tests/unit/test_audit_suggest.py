@@ -18,7 +18,7 @@ from dockerlab.audit.suggest import (
     suggest,
     user,
 )
-from dockerlab.build.dockerfile_text import read as read_dockerfile
+from dockerlab.build.dockerfile import parse
 from dockerlab.records import Audit, Finding
 
 FILES = {
@@ -204,7 +204,7 @@ ADDED = f'"--forwarded-allow-ips", "{PRIVATE_NETWORKS}"'
 )  # fmt: skip
 def test_forwarded_allow_ips(text, expected):
     assert after(forwarded_allow_ips, text) == expected
-    (start,) = [each for each in read_dockerfile(expected).instructions if ADDED in each.arguments]
+    (start,) = [each for each in parse(expected).instructions if ADDED in each.arguments]
     assert json.loads(start.arguments)[-1] == PRIVATE_NETWORKS
     assert after(forwarded_allow_ips, expected) is None
 

@@ -11,8 +11,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from ..build import dockerfile_text
-from ..build.dockerfile_text import Directive, Text, Written, find_stage
+from ..build import dockerfile as dockerfiles
+from ..build.dockerfile import Dockerfile, Instruction, ParserDirective, find_stage
 from ..errors import LabError
 from ..records import Substitution
 
@@ -106,13 +106,13 @@ def images(
     Raises:
         LabError: there is no such stage; or a `FROM` names nothing, since a variable in it has no value.
     """
-    source = dockerfile_text.read(text)
+    source = dockerfiles.parse(text)
     return tuple(found.use for found in _found(source, build_args or {}, target, platform))
 
 
 def syntax(text: str) -> tuple[str, int] | None:
     """The image that a ``# syntax=`` line names, and the number of that line; None where there is no such line."""
-    directive = _syntax(dockerfile_text.read(text))
+    directive = _syntax(dockerfiles.parse(text))
     return (directive.value, directive.line) if directive else None
 
 
@@ -140,7 +140,7 @@ def substitute(
     Raises:
         LabError: the Dockerfile does not need an image that is to be replaced; see also `images`.
     """
-    source = dockerfile_text.read(text)
+    source = dockerfiles.parse(text)
     found = _found(source, build_args or {}, target, platform)
     wanted = {_full_name(image): new for image, new in by.items()}
     changes: list[tuple[int, int, str]] = []
@@ -160,7 +160,7 @@ def substitute(
     if directive and not keep_syntax:
         changes += _without(source, directive)
         substitutions.insert(0, Substitution(directive.value, BUILT_IN, directive.line))
-    return Substituted(dockerfile_text.replace(text, changes), tuple(substitutions))
+    return Substituted(dockerfiles.replace(text, changes), tuple(substitutions))
 
 
 def by_build_args(
@@ -176,7 +176,7 @@ def by_build_args(
         target: the build stage to stop at; the last if None.
         platform: what is built for, and on.
     """
-    source = dockerfile_text.read(text)
+    source = dockerfiles.parse(text)
     before = {each.start: each.use for each in _found(source, {}, target, platform, lenient=True)}
     after = _found(source, given, target, platform, lenient=True)
     return tuple(
@@ -218,7 +218,7 @@ class _Found:
 
 
 def _found(
-    source: Text, build_args: Mapping[str, str], target: str | None, platform: str, *, lenient: bool = False
+    source: Dockerfile, build_args: Mapping[str, str], target: str | None, platform: str, *, lenient: bool = False
 ) -> list[_Found]:
     """All uses of images from outside.
 
@@ -255,7 +255,7 @@ def _found(
 
 
 def _base(
-    instruction: Written, names: Sequence[str], variables: Mapping[str, str], lenient: bool
+    instruction: Instruction, names: Sequence[str], variables: Mapping[str, str], lenient: bool
 ) -> list[_Found | int]:
     """What a stage begins with: another stage, an image, or nothing."""
     word = next(iter(instruction.operands()), None)
@@ -276,7 +276,7 @@ def _base(
     return [_Found(Use(image, instruction.line, "FROM", word.text), word.start, word.end) if stage is None else stage]
 
 
-def _copied_from(instruction: Written, names: Sequence[str]) -> Iterator[_Found | int]:
+def _copied_from(instruction: Instruction, names: Sequence[str]) -> Iterator[_Found | int]:
     """What ``COPY --from=`` and ``RUN --mount=from=`` name. There, no variables count."""
     for value, places in _values(instruction):
         if not value or "$" in value:  # the builder refuses it
@@ -289,14 +289,14 @@ def _copied_from(instruction: Written, names: Sequence[str]) -> Iterator[_Found 
             yield _Found(use, places[0], places[-1] + 1)
 
 
-def _values(instruction: Written) -> Iterator[tuple[str, tuple[int, ...]]]:
+def _values(instruction: Instruction) -> Iterator[tuple[str, tuple[int, ...]]]:
     """The stage or image that each flag names, and where its characters stand in the text."""
     pattern = {"COPY": r"--from=[\"']?([^\"']+)", "RUN": r"--mount=(?:.*,)?[\"']?from=([^,\"']+)"}
     if instruction.keyword not in pattern:
         return
     for flag in instruction.flags():
         if match := re.match(pattern[instruction.keyword], flag.text):
-            yield match[1], flag.places[slice(*match.span(1))]
+            yield match[1], flag.offsets[slice(*match.span(1))]
 
 
 # --- variables -------------------------------------------------------------------------------------------------------
@@ -304,7 +304,7 @@ def _values(instruction: Written) -> Iterator[tuple[str, tuple[int, ...]]]:
 _VARIABLE = re.compile(r"\$(?:([A-Za-z_]\w*)|\{([A-Za-z_]\w*))")
 
 
-def _variables(source: Text, build_args: Mapping[str, str], platform: str) -> dict[str, str]:
+def _variables(source: Dockerfile, build_args: Mapping[str, str], platform: str) -> dict[str, str]:
     """The variables that count in `FROM`: the ``ARG``s above the first one, and those of the platform."""
     system, _, architecture = platform.partition("/")
     architecture, _, variant = architecture.partition("/")
@@ -412,11 +412,11 @@ def _trimmed(value: str, pattern: str, side: str, *, longest: bool) -> str:
 # --- the line above all ----------------------------------------------------------------------------------------------
 
 
-def _syntax(source: Text) -> Directive | None:
+def _syntax(source: Dockerfile) -> ParserDirective | None:
     return next((each for each in source.directives if each.name == "syntax"), None)
 
 
-def _without(source: Text, directive: Directive) -> list[tuple[int, int, str]]:
+def _without(source: Dockerfile, directive: ParserDirective) -> list[tuple[int, int, str]]:
     """Changes that take a directive away and move no instruction to another line.
 
     A comment takes its place: below all directives, since a directive below a comment is none.

@@ -14,8 +14,8 @@ import shlex
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
-from ..build import dockerfile_text
-from ..build.dockerfile_text import Text, Written
+from ..build import dockerfile as dockerfiles
+from ..build.dockerfile import Dockerfile, Instruction
 from ..records import Audit
 from . import suggest_order
 from .observations import INITS, SHELLS
@@ -115,7 +115,7 @@ def exec_form(text: str, *, target: str | None = None) -> tuple[str, str] | None
     A command without any of the shell's own language becomes a list. Where it has variables or redirections, or
     commands before the last, `exec` makes the shell hand over its process to the last one.
     """
-    source = dockerfile_text.read(text)
+    source = dockerfiles.parse(text)
     entrypoint, command = _start(source, target)
     if entrypoint and command:
         # Of both, the command is what is given to the entry point, or, to a shell, nothing at all.
@@ -141,7 +141,7 @@ def exec_form(text: str, *, target: str | None = None) -> tuple[str, str] | None
     return text[:place] + "exec " + text[place:], told
 
 
-def _list_without_shell(text: str, start: Written, words: list[str]) -> tuple[str, str] | None:
+def _list_without_shell(text: str, start: Instruction, words: list[str]) -> tuple[str, str] | None:
     """A list that ends with `sh -c …`, with what that starts in the shell's place."""
     if len(words) < 3 or _has_comment(text, start):
         return None
@@ -164,7 +164,7 @@ def _can_be_process_1(script: Script) -> bool:
     return bool(name) and name not in SHELLS and not name.endswith((".sh", ".bash"))
 
 
-def _is_posix_shell(source: Text, start: Written) -> bool:
+def _is_posix_shell(source: Dockerfile, start: Instruction) -> bool:
     """Whether the shell form is carried out by a shell of whose language we know enough."""
     shells = [each for each in _lineage(source, start.stage) if each.keyword == "SHELL" and each.start < start.start]
     if not shells:
@@ -188,7 +188,7 @@ def forwarded_allow_ips(text: str, *, target: str | None = None) -> tuple[str, s
     a proxy that overwrites the header. With networks, the server reads it from the right, up to the first address that
     is not a proxy's.
     """
-    source = dockerfile_text.read(text)
+    source = dockerfiles.parse(text)
     starts = [each for each in _start(source, target) if each]
     if not starts or any(_decides(each.arguments) for each in starts):
         return None
@@ -203,7 +203,7 @@ def forwarded_allow_ips(text: str, *, target: str | None = None) -> tuple[str, s
         last = start.words[-1]
         if words := _list(start):
             # Just before the bracket, so that all else of the list stays as it is written.
-            place, option = last.places[-1], f', "--forwarded-allow-ips", "{PRIVATE_NETWORKS}"'
+            place, option = last.offsets[-1], f', "--forwarded-allow-ips", "{PRIVATE_NETWORKS}"'
         elif (script := scan(start.arguments)) and not start.has_heredoc and source.escape == "\\":
             words = script.commands[-1].removeprefix("exec ").split()
             place, option = last.end, f" --forwarded-allow-ips {PRIVATE_NETWORKS}"
@@ -242,7 +242,7 @@ def user(text: str, *, target: str | None = None) -> tuple[str, str] | None:
     The caller knows that the application writes nothing but to `/tmp`. There is no suggestion where a user was chosen
     already, where something is installed for root alone, or where what is started may count on being root.
     """
-    source = dockerfile_text.read(text)
+    source = dockerfiles.parse(text)
     entrypoint, command = _start(source, target)
     if not (entrypoint or command):
         return None
@@ -279,7 +279,7 @@ def copy_order(text: str, *, read: Read, line: int | None = None, target: str | 
         line: of the instruction that comes too early; it tells the build stage. The target stage if None.
         target: the build stage to stop at; the last if None.
     """
-    source = dockerfile_text.read(text)
+    source = dockerfiles.parse(text)
     stage = next((each.stage for each in source.instructions if each.line == line), source.stage(target))
     if stage is None or stage < 0 or source.escape != "\\":
         return None
@@ -289,23 +289,23 @@ def copy_order(text: str, *, read: Read, line: int | None = None, target: str | 
 # --- what all need ---------------------------------------------------------------------------------------------------
 
 
-def _parents(source: Text, stage: int) -> list[int]:
+def _parents(source: Dockerfile, stage: int) -> list[int]:
     """A stage, the one that it begins with, and so on, the last one first."""
     found = [stage]
     while True:
         base = next(iter(source.in_stage(found[-1])[0].operands()), None)
-        parent = dockerfile_text.find_stage(base.text, source.stages[: found[-1]], by_number=False) if base else None
+        parent = dockerfiles.find_stage(base.text, source.stages[: found[-1]], by_number=False) if base else None
         if parent is None:
             return found
         found.append(parent)
 
 
-def _lineage(source: Text, stage: int) -> list[Written]:
+def _lineage(source: Dockerfile, stage: int) -> list[Instruction]:
     """All instructions that make a stage, with those of the stages it begins with, in order."""
     return [each for number in reversed(_parents(source, stage)) for each in source.in_stage(number)]
 
 
-def _start(source: Text, target: str | None) -> tuple[Written | None, Written | None]:
+def _start(source: Dockerfile, target: str | None) -> tuple[Instruction | None, Instruction | None]:
     """The ENTRYPOINT and the CMD that count."""
     stage = source.stage(target)
     entrypoint = command = None
@@ -320,7 +320,7 @@ def _start(source: Text, target: str | None) -> tuple[Written | None, Written | 
     return entrypoint, command
 
 
-def _list(start: Written) -> list[str] | None:
+def _list(start: Instruction) -> list[str] | None:
     """The words of an instruction in exec form; None where it is in shell form."""
     try:
         words = json.loads(start.arguments)
@@ -333,19 +333,19 @@ def _program(words: list[str]) -> str:
     return words[0].rpartition("/")[2] if words else ""
 
 
-def _has_comment(text: str, start: Written) -> bool:
+def _has_comment(text: str, start: Instruction) -> bool:
     return any(line.lstrip().startswith("#") for line in text[start.start : start.end].splitlines())
 
 
-def _rewritten(text: str, start: Written, words: list[str]) -> str:
+def _rewritten(text: str, start: Instruction, words: list[str]) -> str:
     """The text with other arguments for an instruction, on one line."""
     first, last = start.words[1].start, start.words[-1].end
     return text[:first] + json.dumps(words, ensure_ascii=False) + text[last:]
 
 
-def _place(start: Written, offset: int) -> int:
+def _place(start: Instruction, offset: int) -> int:
     """Where the character at `offset` of an instruction's arguments stands in the text."""
     for match, word in zip(re.finditer(r"\S+", start.arguments), start.words[1:], strict=True):
         if match.start() <= offset < match.end():
-            return word.places[offset - match.start()]
+            return word.offsets[offset - match.start()]
     raise ValueError(f"no word of {start.arguments!r} is at {offset}")

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
 
-from ..build import dockerfile_text
-from ..build.dockerfile_text import Text, Written
+from ..build import dockerfile as dockerfiles
+from ..build.dockerfile import Dockerfile, Instruction
 from .shell import scan
 
 _NOTES = frozenset({"ARG", "CMD", "ENTRYPOINT", "ENV", "EXPOSE", "HEALTHCHECK", "LABEL", "STOPSIGNAL", "USER"})
@@ -52,7 +52,7 @@ class _Copy:
         is_of_dependencies: whether they are files that name dependencies, and no others.
     """
 
-    written: Written
+    written: Instruction
     sources: tuple[str, ...]
     folder: PurePosixPath
     is_relative: bool
@@ -73,10 +73,10 @@ class _Plan:
     copies: list[_Copy] = field(default_factory=list)
     folder: PurePosixPath = _UNKNOWN
     needed: dict[str, PurePosixPath] = field(default_factory=dict)
-    install: Written | None = None
+    install: Instruction | None = None
 
 
-def reorder(source: Text, stage: int, read: Read) -> tuple[str, str] | None:
+def reorder(source: Dockerfile, stage: int, read: Read) -> tuple[str, str] | None:
     """The text with the dependencies installed first, and what was done; None where that is not certain."""
     plan = _plan(source, stage, read)
     if not plan or not plan.install:
@@ -97,12 +97,12 @@ def reorder(source: Text, stage: int, read: Read) -> tuple[str, str] | None:
     files = ", ".join(plan.needed)
     told = f"{files} first, then the installation, then the code" if files else "The installation first, then the code"
     return (
-        dockerfile_text.replace(source.text, changes),
+        dockerfiles.replace(source.text, changes),
         f"{told}: a change in the code leaves the installation in the cache.",
     )
 
 
-def _plan(source: Text, stage: int, read: Read) -> _Plan | None:
+def _plan(source: Dockerfile, stage: int, read: Read) -> _Plan | None:
     """What to move. The last installation counts up to which all can be told for certain."""
     plan, done = _Plan(), None
     seen: list[_Copy] = []
@@ -139,11 +139,11 @@ def _plan(source: Text, stage: int, read: Read) -> _Plan | None:
     return done
 
 
-def _with_folders(source: Text, stage: int) -> Iterator[tuple[Written, PurePosixPath]]:
+def _with_folders(source: Dockerfile, stage: int) -> Iterator[tuple[Instruction, PurePosixPath]]:
     """The instructions of a stage, each with the working folder in which it is carried out."""
     folder = _UNKNOWN
     base = next(iter(source.in_stage(stage)[0].operands()), None)
-    parent = dockerfile_text.find_stage(base.text, source.stages[:stage], by_number=False) if base else None
+    parent = dockerfiles.find_stage(base.text, source.stages[:stage], by_number=False) if base else None
     if parent is not None:
         *_, (last, folder) = _with_folders(source, parent)
         folder = _changed(last, folder)
@@ -152,14 +152,14 @@ def _with_folders(source: Text, stage: int) -> Iterator[tuple[Written, PurePosix
         folder = _changed(written, folder)
 
 
-def _changed(written: Written, folder: PurePosixPath) -> PurePosixPath:
+def _changed(written: Instruction, folder: PurePosixPath) -> PurePosixPath:
     return _joined(folder, written.arguments.strip("\"'")) if written.keyword == "WORKDIR" else folder
 
 
 # --- copies ----------------------------------------------------------------------------------------------------------
 
 
-def _copy(written: Written, folder: PurePosixPath, read: Read) -> _Copy | None:
+def _copy(written: Instruction, folder: PurePosixPath, read: Read) -> _Copy | None:
     """What a COPY or ADD takes from the context; None where it takes nothing from there."""
     flags = [word.text for word in written.flags()]
     if any(flag.startswith("--from=") for flag in flags):
@@ -242,7 +242,7 @@ def _copy_lines(plan: _Plan, first: _Copy) -> Iterator[str]:
         yield f"COPY {flags}{' '.join(paths)} {target}\n"
 
 
-def _with_comments(text: str, written: Written) -> int:
+def _with_comments(text: str, written: Instruction) -> int:
     """Where an instruction begins with the comments right above it, which are about it."""
     start = written.start
     while match := re.search(r"(?:^|\n)([ \t]*#[^\n]*\n)\Z", text[:start]):
@@ -256,7 +256,7 @@ def _with_comments(text: str, written: Written) -> int:
 
 
 def _installs(
-    written: Written, folder: PurePosixPath, read: Read, copies: list[_Copy], user: str
+    written: Instruction, folder: PurePosixPath, read: Read, copies: list[_Copy], user: str
 ) -> list[PurePosixPath] | None:
     """The files that a RUN needs to install dependencies; None where it does something else, and needs no code.
 

@@ -133,7 +133,7 @@ def _settle_heads(lab: Lab, parsed: dockerfiles.Dockerfile, target: str | None, 
 
     That build is a precaution: what is wrong with the project, the project's own build tells.
     """
-    for base, text in parsed.heads(target, arguments):
+    for base, text in parsed.prefixes(target, arguments):
         if text in lab.settled:
             continue
         with contextlib.suppress(LabError, APIError, DockerException, requests.RequestException, OSError):

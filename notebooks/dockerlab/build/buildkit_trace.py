@@ -149,7 +149,7 @@ class Trace:
     """
 
     def __init__(self, dockerfile: Dockerfile, target: str | None = None) -> None:
-        self._stages = dockerfile.stages
+        self._stages = [name or f"stage-{number}" for number, name in enumerate(dockerfile.stages)]
         self._totals = [dockerfile.steps_of_stage(stage) for stage in range(len(dockerfile.stages))]
         self._steps = dockerfile.steps(target)
         self._vertices: dict[str, _Vertex] = {}
