@@ -12,7 +12,7 @@ import requests
 from docker.errors import APIError, DockerException, ImageNotFound
 
 from ..build import dockerfile as dockerfiles
-from ..build.build_context import Source
+from ..build.build_context import BuildSource
 from ..engine import registry
 from ..errors import BaseImageMissing
 from ..lab.lab import Lab
@@ -37,7 +37,7 @@ class Prepared:
     substituted: tuple[Substitution, ...]
 
 
-def prepare(lab: Lab, project: Project, source: Source, bases: Mapping[str, str]) -> Prepared:
+def prepare(lab: Lab, project: Project, source: BuildSource, bases: Mapping[str, str]) -> Prepared:
     """Make sure that each image can be had, or replace it. The user's file stays as it is.
 
     Args:

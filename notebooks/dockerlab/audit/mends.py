@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..build import build_context
-from ..build.build_context import Source
+from ..build.build_context import BuildSource
 from ..errors import LabError
 from ..records import VERDICTS, Audit
 from .auditor import audit
@@ -63,7 +63,7 @@ def proven(
 
 def _not_kept(
     project: Project,
-    source: Source,
+    source: BuildSource,
     before: Audit,
     found: tuple[Suggestion, ...],
     options: Mapping[str, Any],
@@ -96,7 +96,7 @@ def text_of(project: Project) -> str:
     return project.path.read_bytes().decode("utf-8-sig")
 
 
-def _text(source: Source, path: str, sent: set[str]) -> str | None:
+def _text(source: BuildSource, path: str, sent: set[str]) -> str | None:
     """A file of the build context, or None where it is not sent or is no text."""
     if path not in sent or not (source.folder / path).is_file():
         return None

@@ -10,18 +10,17 @@ from collections.abc import Sequence
 from ..engine.engine_errors import DISK_FULL, MAKE_ROOM
 from ..errors import BuildFailed
 from . import build_context
-from .build_context import Source
+from .build_context import BuildSource
 from .build_progress import LiveStep
 
 _LOG_LINES = 10
 
-# The wording of BuildKit, of the classic builder and of Podman, in this order where they differ.
+# The wording of BuildKit and of Podman, in this order where they differ.
 _PARSE = re.compile(r"parse error (?:on )?line (\d+): (.+)", re.DOTALL)
-_EXIT_CODE = re.compile(r"(?:exit code: |non-zero code: |exit status )(\d+)")
+_EXIT_CODE = re.compile(r"(?:exit code: |exit status )(\d+)")
 _NO_SOURCE = re.compile(
     r'"/?([^"]+)": not found'
     r"|\blstat (?:\S*/buildkit-mount\d+)?/?([^:\s]+): no such file"
-    r"|\bstat /?([^:\s]+): file does not exist"
     r'|\bstat: "/?([^"]+)": no such file'
 )
 _NO_IMAGE = re.compile(
@@ -48,7 +47,7 @@ _NETWORK = re.compile(
 _NO_PACKAGE = re.compile(r"No matching distribution found for (\S+)|Unable to locate package (\S+)")
 
 
-def explain(source: Source, message: str, steps: Sequence[LiveStep], hint: str = "") -> BuildFailed:
+def explain(source: BuildSource, message: str, steps: Sequence[LiveStep], hint: str = "") -> BuildFailed:
     """The error for what a builder said.
 
     Args:
@@ -90,7 +89,7 @@ def _failed(steps: Sequence[LiveStep]) -> LiveStep | None:
     return next((step for step in failed if "context canceled" not in step.error), failed[0] if failed else None)
 
 
-def _wrong_line(source: Source, number: int, what: str) -> BuildFailed:
+def _wrong_line(source: BuildSource, number: int, what: str) -> BuildFailed:
     lines = source.text.splitlines()
     text = lines[number - 1].strip() if 0 < number <= len(lines) else ""
     return BuildFailed(
@@ -100,7 +99,7 @@ def _wrong_line(source: Source, number: int, what: str) -> BuildFailed:
     )
 
 
-def _missing_source(source: Source, failed: LiveStep | None, path: str, said: str) -> BuildFailed:
+def _missing_source(source: BuildSource, failed: LiveStep | None, path: str, said: str) -> BuildFailed:
     instruction = f"`{_short(failed.instruction)}`" if failed else "COPY"
     if failed and (stage := re.search(r"--from=(\S+)", failed.instruction)):
         return BuildFailed(
@@ -124,7 +123,7 @@ def _missing_source(source: Source, failed: LiveStep | None, path: str, said: st
     return BuildFailed(f"{instruction} found no {path} in the build context.", do, log=said)
 
 
-def _missing_image(source: Source, message: str, said: str, hint: str = "") -> BuildFailed:
+def _missing_image(source: BuildSource, message: str, said: str, hint: str = "") -> BuildFailed:
     found = _IMAGE.search(message)
     image = next(filter(None, found.groups())).removeprefix("docker.io/library/") if found else ""
     stage = re.escape(image.removesuffix(":latest"))

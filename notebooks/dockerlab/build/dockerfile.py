@@ -171,9 +171,6 @@ class Dockerfile:
             waiting += [self.stage(word.text) for each in self.in_stage(number) for word in each.copied_from()]
         return [each for each in self.instructions if each.step and each.stage in needed]
 
-    def steps_of_stage(self, stage: int) -> int:
-        return max((each.step for each in self.in_stage(stage)), default=0)
-
     def prefixes(self, target: str | None = None, arguments: Mapping[str, str] | None = None) -> list[tuple[str, str]]:
         """How the stages begin that a build of `target` needs and that start with an image and a `WORKDIR`.
 
