@@ -1,4 +1,4 @@
-"""What a build has done so far, and how that is shown while it goes on: in a notebook, in a terminal, in a log."""
+"""What a build has done so far, and its display during the build: in a notebook, in a terminal, in a log."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 @dataclass(frozen=True)
 class LiveStep:
-    """A step of a build that goes on.
+    """A step of a build that is still running.
 
     Attributes:
         instruction: the instruction, as in the record `Step`.
@@ -62,10 +62,10 @@ def start(wanted: bool) -> StepDisplay:
 
 
 class _Notebook(StepDisplay):
-    """A display that is updated while the build goes on, and is empty at its end.
+    """A display that is updated during the build, and is empty at its end.
 
-    So what stays in the notebook is the same after each run, whoever ran it: JupyterLab and nbclient keep the last
-    update, nbval keeps the first display and ignores updates. What there is to tell, the record tells.
+    So what stays in the notebook is the same after each run, whatever ran it: JupyterLab and nbclient keep the last
+    update, nbval keeps the first display and ignores updates. The record has the results.
     """
 
     _EMPTY = {"text/html": "", "text/plain": ""}  # noqa: RUF012 (never changed)

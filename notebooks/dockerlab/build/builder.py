@@ -30,7 +30,7 @@ from ..records import Build, Step
 from . import build_context, build_errors, build_progress
 from . import dockerfile as dockerfiles
 from .build_context import BuildSource
-from .build_progress import StepDisplay
+from .build_progress import LiveStep, StepDisplay
 from .buildkit_trace import Trace
 from .dockerfile import Dockerfile
 from .podman_output import PodmanOutput
@@ -79,12 +79,7 @@ def build(
     source = build_context.find(project, dockerfile)
     parsed = dockerfiles.parse(source.text)
     name = name or source.folder.resolve().name
-    given = {key: value if value is None else str(value) for key, value in (build_args or {}).items()}
-    # The stub has no private attributes.
-    proxies = lab.client.api._proxy_configs.get_environment()  # type: ignore[attr-defined]
-    arguments = {**proxies, **given}
-    if parsed.declares("BASE_IMAGE"):
-        arguments.setdefault("BASE_IMAGE", lab.base_image)
+    arguments = _arguments(lab, parsed, build_args or {})
     tag = lab.tag(name)
     parameters = {
         "t": tag,
@@ -102,32 +97,38 @@ def build(
         if lab.engine.kind == "docker":
             request.pull_missing(parsed.images(target, arguments))
             _warm_cache(lab, parsed, target, arguments)
-        request.begin()
-        with (
-            engine_errors.explained(lab.engine.url, f"while {name!r} was built"),
-            build_context.archive(source) as (tar, size),
-        ):
-            seconds = request.execute(parameters, tar, display)
-        request.expect_image()
+        with engine_errors.explained(lab.engine.url, f"while {name!r} was built"):
+            request.execute(parameters, display)
     finally:
         display.end(request.builder.steps())
-        request.clean_up()
     return Build(
         name=name,
         image=tag,
         image_id=request.image or lab.client.images.get(tag).attrs["Id"],
-        seconds=seconds,
-        steps=tuple(
-            Step(step.instruction, step.state != "built", step.seconds if step.state == "built" else 0.0, log=step.log)
-            for step in request.builder.steps()
-        ),
+        seconds=request.seconds,
+        steps=tuple(_step(step) for step in request.builder.steps()),
         builder="buildkit" if request.builder is request.trace else "classic",
-        context_bytes=size,
+        context_bytes=request.context_bytes,
     )
 
 
+def _step(step: LiveStep) -> Step:
+    is_built = step.state == "built"
+    return Step(step.instruction, not is_built, step.seconds if is_built else 0.0, log=step.log)
+
+
+def _arguments(lab: Lab, parsed: Dockerfile, given: Mapping[str, str]) -> dict[str, str]:
+    """The build arguments: the client's proxies, then the caller's, and the base image where it is declared."""
+    proxies = lab.client.api._proxy_configs  # type: ignore[attr-defined]  # the stub has no private attributes
+    texts = {key: value if value is None else str(value) for key, value in given.items()}
+    arguments: dict[str, str] = {**proxies.get_environment(), **texts}
+    if parsed.declares("BASE_IMAGE"):
+        arguments.setdefault("BASE_IMAGE", lab.base_image)
+    return arguments
+
+
 def _warm_cache(lab: Lab, parsed: Dockerfile, target: str | None, arguments: Mapping[str, str]) -> None:
-    """Have the prefix of the Dockerfile, `FROM` and `WORKDIR`, in the build cache before a build goes on from it.
+    """Put the prefix of the Dockerfile, `FROM` and `WORKDIR`, into the build cache before the build itself begins.
 
     While a build runs, BuildKit holds the steps that it has executed in a way in which another build that begins with
     them finds none of its own later steps in the cache, and executes them all again (pull request 6954 of
@@ -153,18 +154,13 @@ def _build_prefix(lab: Lab, text: str, arguments: Mapping[str, str]) -> None:
         path = Path(folder, "Dockerfile")
         source = BuildSource(path.parent, path, text, path.name, is_outside=True, ignore_file=None)
         request = _BuildRequest(lab, source, dockerfiles.parse(text), None, _PREFIX_SECONDS, lambda: "")
-        request.begin()
         parameters = {
             "dockerfile": source.name,
             "buildargs": json.dumps(arguments),
             "labels": json.dumps(lab.labels | {labels.CACHE_WARMING: "1"}),
         }
-        try:
-            with build_context.archive(source) as (tar, _):
-                request.execute(parameters, tar, build_progress.start(False))
-            lab.client.api.remove_image(request.image)
-        finally:
-            request.clean_up()
+        request.execute(parameters, build_progress.start(False))
+        lab.client.api.remove_image(request.image)
 
 
 class _BuildRequest:
@@ -173,6 +169,8 @@ class _BuildRequest:
     Attributes:
         builder: what reads the answer: BuildKit's trace, or Podman's output.
         image: the id of the image, when it is built.
+        seconds: how long the build took, the sending of the context included.
+        context_bytes: the size of the files that were sent.
     """
 
     def __init__(
@@ -194,12 +192,9 @@ class _BuildRequest:
         self._podman = PodmanOutput(dockerfile)
         self.builder: Trace | PodmanOutput = self.trace
         self.image = ""
+        self.seconds = 0.0
+        self.context_bytes = 0
         self._begun: Path | None = None
-
-    def begin(self) -> None:
-        """Note in the ledger that a build begins, whatever becomes of this process."""
-        with contextlib.suppress(*_ENGINE_ERRORS):
-            self._begun = ledger.begin_build(self._client, self._instructions)
 
     def pull_missing(self, images: Sequence[str]) -> None:
         """Pull the images that the engine does not have; the lab removes them when it is closed."""
@@ -223,8 +218,28 @@ class _BuildRequest:
             raise self._gone("") or build_errors.explain(self._source, said, [], error.do) from error
         self._lab.pulled.add(image)
 
-    def execute(self, parameters: Mapping[str, Any], tar: IO[bytes], display: StepDisplay) -> float:
-        """Send the context, follow the answer to its end, and return how many seconds that took."""
+    def execute(self, parameters: Mapping[str, Any], display: StepDisplay) -> None:
+        """Send the context and follow the answer to its end, with notes in the ledger whatever becomes of this process.
+
+        Raises:
+            BuildFailed: there is no image.
+            EngineUnreachable: the engine went away.
+        """
+        with contextlib.suppress(*_ENGINE_ERRORS):
+            self._begun = ledger.begin_build(self._client, self._instructions)
+        try:
+            with build_context.archive(self._source) as (tar, self.context_bytes):
+                error = self._follow(parameters, tar, display)
+            if error:
+                self._podman.fail(error)
+                raise self._gone(error) or build_errors.explain(self._source, error, self.builder.steps())
+            if not self.image and not self._podman.image:
+                raise self._gone("") or BuildFailed("The builder's answer ended without an image.", "Build again.")
+        finally:
+            self._clean_up()
+
+    def _follow(self, parameters: Mapping[str, Any], tar: IO[bytes], display: StepDisplay) -> str:
+        """Send the request, read the answer to its end, and return the error in it, if any."""
         began = last_shown = time.monotonic()
         error = ""
         with self._answer(parameters, tar) as messages:
@@ -237,17 +252,10 @@ class _BuildRequest:
                     if self._begun:
                         with contextlib.suppress(OSError):
                             self._begun.touch()
-        seconds = time.monotonic() - began
-        if error:
-            self._podman.fail(error)
-            raise self._gone(error) or build_errors.explain(self._source, error, self.builder.steps())
-        return seconds
+        self.seconds = time.monotonic() - began
+        return error
 
-    def expect_image(self) -> None:
-        if not self.image and not self._podman.image:
-            raise self._gone("") or BuildFailed("The builder's answer ended without an image.", "Build again.")
-
-    def clean_up(self) -> None:
+    def _clean_up(self) -> None:
         """Note what the build has put into the build cache; of a failed one, remove what has no name."""
         with contextlib.suppress(*_ENGINE_ERRORS):
             if not self.trace.is_all_cached:

@@ -122,8 +122,8 @@ class Trace:
     """The steps of one build, out of the messages of BuildKit.
 
     BuildKit shares work between the builds that go on at the same time, and reports a shared vertex under the name that
-    the first of them gave it: a build of six steps may be told of a ``[4/5]``. So each step of our Dockerfile looks for
-    the vertex that tells of it best.
+    the first of them gave it: a build of six steps may see a ``[4/5]``. So each step of our Dockerfile is matched with
+    the vertex that fits it best.
 
     Args:
         dockerfile: what is built.

@@ -194,7 +194,7 @@ class Dockerfile:
         return [(image, text) for text, image in found.items()]
 
     def images(self, target: str | None = None, arguments: Mapping[str, str] | None = None) -> list[str]:
-        """The images that a build of `target` takes from an engine or a registry, as far as the text tells.
+        """The images that a build of `target` takes from an engine or a registry, as far as the text shows.
 
         One for another platform, or with a variable in its name that no `ARG` has a value for, is left to the builder.
 

@@ -1,4 +1,4 @@
-"""Lint a Dockerfile with hadolint: what can be said of it without running it."""
+"""Lint a Dockerfile with hadolint: what can be found without building it."""
 
 from __future__ import annotations
 
@@ -38,10 +38,11 @@ def hadolint(dockerfile: str | Path, *, timeout: float = 30) -> tuple[LintFindin
             read, or is no Dockerfile.
     """
     path = Path(dockerfile)
+    parsed = _read(path)
     command = [_binary(), "--format", "json", "--no-color"]
     if configuration := next((path.with_name(name) for name in CONFIGURATIONS if path.with_name(name).is_file()), None):
         command += ["--config", str(configuration.absolute())]
-    spaced, lines = _spaced(_read(path))
+    spaced, lines = _spaced(parsed)
     answer = _run([*command, "-"], spaced, timeout)
     if configuration and "config file" in answer.stderr:  # hadolint goes on without it
         raise LabError(
