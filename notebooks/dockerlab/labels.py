@@ -14,8 +14,8 @@ OWNER = PREFIX + "owner"
 BASE = PREFIX + "base"
 """Set to "1" on base images that the laboratory made. They stay between lessons; `dockerlab clean` removes them."""
 
-HEAD = PREFIX + "head"
-"""Set to "1" on the images of heads that a build settles: no image of the lab's is the same as one of these."""
+CACHE_WARMING = PREFIX + "cache-warming"
+"""Set to "1" on images made to warm the build cache, so that no image of the lab's is the same as one of these."""
 
 BASE_REPOSITORY = "dockerlab/base"
 """The repository that the laboratory tags its own base images in."""

@@ -2,6 +2,7 @@
 
 import _thread
 import contextlib
+import io
 import json
 import signal
 import socket
@@ -89,7 +90,7 @@ def test_what_has_changed_is_built_again_and_all_after_it(lab, project):
 
 @pytest.mark.parametrize(("between", "no_cache"), [("", False), ("ENV WORD=1\n", False), ("", True)])
 def test_a_long_build_beside_it_does_not_make_a_rebuild_start_over(lab, project, unique, tmp_path, between, no_cache):
-    """What both begin with has been carried out by nobody yet: see `build._settle_heads`."""
+    """What both begin with has been carried out by nobody yet: see `builder._warm_cache`."""
     started = f"WORKDIR /{unique}\n"
     write(project, f"{between}{started}COPY requirements.txt .\nRUN echo {unique}\nCOPY app app\n")
     long = tmp_path / "long"
@@ -117,15 +118,15 @@ def test_a_long_build_beside_it_does_not_make_a_rebuild_start_over(lab, project,
         holding.result()
 
 
-def test_what_is_settled_beforehand_leaves_no_image(lab, project, unique):
+def test_warming_the_cache_leaves_no_image(lab, project, unique):
     write(project, f"WORKDIR /{unique}\nCMD ['true']\n")
     built = build(lab, project, progress=False)
     made = lab.client.images.list(all=True, filters={"label": f"dev.dockerlab.lab={lab.id}"})
     assert [image.id for image in made] == [built.image_id]
 
 
-def test_what_is_settled_beforehand_takes_no_image_away(lab, project, unique):
-    """To the engine, an image that ends where the next Dockerfile's head ends is the same, but for its labels."""
+def test_warming_the_cache_takes_no_image_away(lab, project, unique):
+    """To the engine, an image that ends where the next Dockerfile's prefix ends is the same, but for its labels."""
     write(project, f"WORKDIR /{unique}\n")
     first = build(lab, project, name="first", progress=False)
     (project / "Dockerfile").write_text(f"{START.strip()} AS another\nWORKDIR /{unique}\nRUN true\n")
@@ -238,49 +239,46 @@ def answering(monkeypatch, client, answer):
     monkeypatch.setattr(client.api, "_post", changed)
 
 
-@pytest.fixture(params=["refuses", "ignores"])
-def classic_lab(request, lab, monkeypatch):
-    """A lab whose engine has only the classic builder: it refuses BuildKit's version, or takes no notice of it."""
+def answering_like_podman(monkeypatch, lab, *messages):
+    """Let the engine answer as Podman does, which has no BuildKit: with text, and maybe an error."""
 
     def answer(post, url, keywords):
-        if request.param == "refuses" and keywords["params"]["version"] == "2":
-            response = requests.Response()
-            response.status_code = 400
-            response._content = json.dumps({"message": "buildkit is not supported by this daemon"}).encode()
-            return response
-        keywords["params"] = {**keywords["params"], "version": "1"}
-        return post(url, **keywords)
+        response = requests.Response()
+        response.status_code = 200
+        response.raw = io.BytesIO("".join(f"{json.dumps(message)}\n" for message in messages).encode())
+        return response
 
     answering(monkeypatch, lab.client, answer)
-    return lab
 
 
-def test_the_classic_builder_tells_the_same_steps(classic_lab, project, unique):
-    built = build(classic_lab, project, progress=False)
-    assert built.builder == "classic"
-    assert [step.instruction for step in built.steps][:3] == [
+def test_podmans_text_tells_the_same_steps(lab, project, unique, monkeypatch):
+    image_id = build(lab, project, progress=False).image_id
+    lines = ["STEP 1/4: FROM a\n", "STEP 2/4: COPY requirements.txt .\n", "--> Using cache 3202253289f6\n"]
+    lines += [f"STEP 3/4: RUN echo out {unique}; echo err >&2\n", f"out {unique}\n", "err\n", "--> 74f2b0c4f14\n"]
+    lines += ["STEP 4/4: COPY app app\n", "--> 0832e99e0e6\n", "Successfully built 0832e99e0e68\n"]
+    answering_like_podman(monkeypatch, lab, *({"stream": line} for line in lines))
+    built = build(lab, project, progress=False)
+    assert (built.builder, built.image_id) == ("classic", image_id)
+    assert [step.instruction for step in built.steps] == [
         "FROM ${BASE_IMAGE}",
         "COPY requirements.txt .",
         f"RUN echo out {unique}; echo err >&2",
+        "COPY app app",
     ]
-    assert ran(built) == ["COPY", "RUN", "COPY"]
-    assert set(built.step("RUN").log.split()) == {"out", unique, "err"}
-    assert built.step("RUN").seconds > 0
-    assert classic_lab.client.images.get(built.image).id == built.image_id
-    assert ran(build(classic_lab, project, progress=False)) == []
+    assert ran(built) == ["RUN", "COPY"]
+    assert built.step("RUN").log == f"out {unique}\nerr\n"
 
 
-def test_a_failed_classic_build_leaves_nothing(classic_lab, project, unique):
-    write(project, f"RUN echo {unique}\nRUN exit 3 # {unique}\n")
-    with pytest.raises(BuildFailed, match=r"^`RUN exit 3 # \w+` ended with exit code 3") as failure:
-        build(classic_lab, project, progress=False)
-    assert failure.value.log == ""
-    # What the classic builder makes on its way has no labels: we know ours by our word in it.
-    api = classic_lab.client.api
-    for image in api.images(all=True, filters={"dangling": True}):
-        with contextlib.suppress(docker.errors.ImageNotFound):  # another test's, gone by now
-            assert unique not in str(api.history(image["Id"]))
-    assert not [container for container in api.containers(all=True) if unique in container["Command"]]
+def test_a_failed_build_by_podman_leaves_nothing(lab, project, unique, monkeypatch):
+    made = build(lab, project, progress=False).image_id
+    lines = ["STEP 1/3: FROM a\n", "STEP 2/3: COPY requirements.txt .\n", f"--> {made.removeprefix('sha256:')[:12]}\n"]
+    lines += [f"STEP 3/3: RUN echo out {unique}; echo err >&2\n"]
+    error = {"error": f'building at STEP "RUN echo out {unique}": while running runtime: exit status 3'}
+    answering_like_podman(monkeypatch, lab, *({"stream": line} for line in lines), error)
+    with pytest.raises(BuildFailed, match=r"^`RUN echo out .*` ended with exit code 3"):
+        build(lab, project, progress=False)
+    with pytest.raises(docker.errors.ImageNotFound):
+        lab.client.images.get(made)
 
 
 # --- what goes wrong ---

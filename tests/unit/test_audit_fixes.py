@@ -12,7 +12,7 @@ from dockerlab.audit.fix_order import dependencies_first
 from dockerlab.audit.fix_start import PRIVATE_NETWORKS, USER, exec_form, forwarded_allow_ips, user
 from dockerlab.audit.fixes import candidates, diff
 from dockerlab.audit.shell import scan
-from dockerlab.build.dockerfile_text import read as read_dockerfile
+from dockerlab.build.dockerfile import parse
 from dockerlab.records import Audit, Finding
 
 FILES = {
@@ -198,7 +198,7 @@ ADDED = f'"--forwarded-allow-ips", "{PRIVATE_NETWORKS}"'
 )  # fmt: skip
 def test_forwarded_allow_ips(text, expected):
     assert after(forwarded_allow_ips, text) == expected
-    (start,) = [each for each in read_dockerfile(expected).instructions if ADDED in each.arguments]
+    (start,) = [each for each in parse(expected).instructions if ADDED in each.arguments]
     assert json.loads(start.arguments)[-1] == PRIVATE_NETWORKS
     assert after(forwarded_allow_ips, expected) is None
 

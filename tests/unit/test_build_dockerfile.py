@@ -1,7 +1,119 @@
-"""The instructions of a Dockerfile, and which of them a build carries out as steps."""
+"""Each instruction is found where it is, however it is written, and the steps are those that the builder executes."""
 
 import pytest
-from dockerlab.build.dockerfile import parse
+from dockerlab.build.dockerfile import parse, replace
+
+# --- where an instruction is
+
+
+def keywords(text):
+    return [each.keyword for each in parse(text).instructions]
+
+
+def test_lines_and_places():
+    text = "# a comment\n\nfrom python:3.13 as base\nRUN one \\\n  # within\n\n  two\nCMD x\n"
+    first, run, cmd = parse(text).instructions
+    assert (first.keyword, first.line, first.stage) == ("FROM", 3, 0)
+    assert (run.line, cmd.line) == (4, 8)
+    assert text[run.start : run.end] == "RUN one \\\n  # within\n\n  two\n"
+    assert text[cmd.start : cmd.end] == "CMD x\n"
+    assert run.arguments.split() == ["one", "two"]
+    assert [each.is_plain for each in (first, run, cmd)] == [True, False, True]
+
+
+def test_each_word_is_found_in_the_text():
+    text = "FROM --platform=linux/amd64 \\\n\tpython:3.13 AS base\nRUN echo wo\\\nrd\n"
+    from_, run = parse(text).instructions
+    assert [text[word.start : word.end] for word in from_.words] == [
+        "FROM", "--platform=linux/amd64", "python:3.13", "AS", "base",
+    ]  # fmt: skip
+    assert [word.text for word in from_.operands()] == ["python:3.13", "AS", "base"]
+    assert run.words[-1].text == "word"
+    assert text[run.words[-1].start : run.words[-1].end] == "wo\\\nrd"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", []),
+        ("\n# x\n", []),
+        ("FROM a\nRUN x \\", ["FROM", "RUN"]),
+        ("FROM a\nRUN x \\  \n y\nCMD z", ["FROM", "RUN", "CMD"]),  # spaces behind the escape character
+        ("FROM a\nRUN x \\\\\nCMD z", ["FROM", "RUN", "CMD"]),  # two are one that was escaped
+        ("FROM a\nRUN x `\nCMD z", ["FROM", "RUN", "CMD"]),
+        ("# escape=`\nFROM a\nRUN x `\n y\nCMD z", ["FROM", "RUN", "CMD"]),
+        ("# escape=`\nFROM a\nRUN dir c:\\\nCMD z", ["FROM", "RUN", "CMD"]),
+        ("FROM a\n# escape=`\nRUN x `\nCMD z", ["FROM", "RUN", "CMD"]),  # too late for a directive
+        ("FROM a\r\nRUN x \\\r\n y\r\nCMD z\r\n", ["FROM", "RUN", "CMD"]),
+        ("\ufeffFROM a\nCMD z", ["FROM", "CMD"]),
+        ("FROM a\n  cmd z", ["FROM", "CMD"]),
+        ("FROM a\nRUN <<EOF\nFROM b\nEOF\nCMD z", ["FROM", "RUN", "CMD"]),
+        ("FROM a\nRUN <<-EOF\nFROM b\n\tEOF\nCMD z", ["FROM", "RUN", "CMD"]),
+        ("FROM a\nCOPY <<'one' <<\"two\" /x/\nRUN a\none\nRUN b\ntwo\nCMD z", ["FROM", "COPY", "CMD"]),
+        ("FROM a\nRUN python3 <<EOF > x\nRUN b\nEOF\nCMD z", ["FROM", "RUN", "CMD"]),
+        ("FROM a\nRUN echo 'x <<EOF'\nCMD z", ["FROM", "RUN", "CMD"]),
+        ("FROM a\nRUN cat <<< EOF\nCMD z", ["FROM", "RUN", "CMD"]),
+        ("FROM a\nENV X=<<EOF\nCMD z", ["FROM", "ENV", "CMD"]),
+        ("FROM a\nRUN <<EOF\nnever ended", ["FROM", "RUN"]),
+        ("FROM a\nRUN echo \u2028 \x0b x\nCMD z", ["FROM", "RUN", "CMD"]),
+    ],
+)
+def test_instructions(text, expected):
+    assert keywords(text) == expected
+
+
+def test_the_instructions_and_what_is_between_them_are_the_text():
+    text = "# syntax=x\n# c\nFROM a\n\nRUN <<E\nx\nE\n# d\nCMD \\\n z"
+    source = parse(text)
+    rest = replace(text, [(each.start, each.end, "") for each in source.instructions])
+    assert rest == "# syntax=x\n# c\n\n# d\n"
+
+
+def test_directives():
+    source = parse(
+        "#!/usr/bin/env x\n# Syntax = docker/dockerfile:1 \n#escape=`\n# a=b c\n# comment\n# check=skip=all\nFROM a\n"
+    )
+    assert [(each.name, each.value, each.line) for each in source.directives] == [
+        ("syntax", "docker/dockerfile:1", 2),
+        ("escape", "`", 3),
+        ("a", "b c", 4),
+    ]
+    assert source.escape == "`"
+    assert source.instructions[0].line == 7
+
+
+def test_stages():
+    source = parse("ARG X\nFROM a\nRUN a\nFROM b\nRUN b\n")
+    assert [each.stage for each in source.instructions] == [-1, 0, 0, 1, 1]
+    assert source.stages == ("", "")
+    assert [each.arguments for each in source.in_stage(1)] == ["b", "b"]
+
+
+@pytest.mark.parametrize(
+    ("target", "number"),
+    [(None, 3), ("a", 2), ("A", 2), ("1", 1), ("0", 0), ("3", 3), ("4", None), ("x", None), ("", None)],
+)
+def test_the_stage_that_is_meant(target, number):
+    source = parse("FROM x AS a\nFROM x AS b\nFROM --platform=p x as A\nFROM x\n")
+    assert source.stages == ("a", "b", "a", "")
+    assert source.stage(target) == number
+
+
+def test_there_are_no_stages():
+    assert parse("ARG X\n").stage() is None
+
+
+def test_the_line_end_of_the_file():
+    assert parse("FROM a\r\nCMD b\r\n").line_end == "\r\n"
+    assert parse("FROM a\nCMD b\n").line_end == "\n"
+    assert parse("FROM a").line_end == "\n"
+
+
+def test_replace():
+    assert replace("abcdef", [(0, 1, "X"), (4, 6, ""), (2, 2, "-")]) == "Xb-cd"
+
+
+# --- steps, stages and images
 
 
 def texts(dockerfile, target=None):
@@ -26,17 +138,8 @@ def test_a_continued_instruction_is_one_with_the_comments_in_it_left_out():
     assert texts(dockerfile) == ["FROM a", "RUN apt-get update && apt-get install nginx", "COPY a"]
 
 
-def test_lines_are_counted_as_in_the_file():
-    instructions = parse("# one\n\nFROM a\nRUN a \\\n  b\nRUN c\n").instructions
-    assert [(i.line, i.text) for i in instructions] == [(3, "FROM a"), (4, "RUN a b"), (6, "RUN c")]
-
-
 def test_the_escape_character_can_be_another():
     assert texts("# escape=`\nFROM a\nRUN dir `\n  c:\\\nRUN b\n") == ["FROM a", "RUN dir c:\\", "RUN b"]
-
-
-def test_a_comment_that_looks_like_a_directive_below_the_first_lines_is_a_comment():
-    assert texts("FROM a\n# escape=`\nRUN a \\\n b\n") == ["FROM a", "RUN a b"]
 
 
 @pytest.mark.parametrize(
@@ -50,6 +153,22 @@ def test_a_comment_that_looks_like_a_directive_below_the_first_lines_is_a_commen
 )
 def test_the_body_of_a_heredoc_is_no_instruction(heredoc, text):
     assert texts(f"FROM a\n{heredoc}RUN last\n") == ["FROM a", text, "RUN last"]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (r"RUN echo C:\\" "\n", [r"RUN echo C:\\"]),  # the escape character is escaped: nothing is continued
+        ("RUN <<'E O F'\necho hi\nE O F\n", ["RUN <<'E O F' (echo hi)"]),
+        ("RUN <<my-end\necho hi\nmy-end\n", ["RUN <<my-end (echo hi)"]),
+        ("RUN echo \u2028# x\n", ["RUN echo # x"]),  # Unicode's line separator ends no line of a Dockerfile
+        ('RUN echo "a <<EOF b"\n', ['RUN echo "a <<EOF b"']),  # a quoted one is text
+        ("RUN echo wo\\\nrd\n", ["RUN echo word"]),
+    ],
+)
+def test_where_an_instruction_ends(text, expected):
+    assert texts(f"FROM a\n{text}COPY b .\n") == ["FROM a", *expected, "COPY b ."]
+    assert parse(f"FROM a\n{text}COPY b .\n").instructions[-1].line == 2 + text.count("\n")
 
 
 def test_a_shift_or_a_here_string_is_no_heredoc():
@@ -100,7 +219,7 @@ def test_declared_arguments_are_known():
     assert not parse("FROM a\nRUN echo BASE_IMAGE\n# ARG BASE_IMAGE\n").declares("BASE_IMAGE")
 
 
-HEADS = """\
+PREFIXES = """\
 ARG BASE=a:1
 FROM --platform=linux/amd64 ${BASE} AS build
 ENV WORD=1
@@ -117,12 +236,12 @@ WORKDIR /code
 """
 
 
-def test_the_head_of_a_stage_ends_with_the_folder_that_it_begins_in():
-    head = "ARG BASE=a:1\nFROM --platform=linux/amd64 ${BASE} AS build\nENV WORD=1\nWORKDIR /build\n"
-    assert parse(HEADS).heads() == [("a:1", head)]
-    assert parse(HEADS).heads(arguments={"BASE": "c"}) == [("c", head)]
-    assert parse(HEADS).heads("tools") == []
-    assert parse("FROM a\nWORKDIR /code\nFROM a\nWORKDIR /code\nCOPY --from=0 x y\n").heads() == [
+def test_the_prefix_of_a_stage_ends_with_the_folder_that_it_begins_in():
+    prefix = "ARG BASE=a:1\nFROM --platform=linux/amd64 ${BASE} AS build\nENV WORD=1\nWORKDIR /build\n"
+    assert parse(PREFIXES).prefixes() == [("a:1", prefix)]
+    assert parse(PREFIXES).prefixes(arguments={"BASE": "c"}) == [("c", prefix)]
+    assert parse(PREFIXES).prefixes("tools") == []
+    assert parse("FROM a\nWORKDIR /code\nFROM a\nWORKDIR /code\nCOPY --from=0 x y\n").prefixes() == [
         ("a", "FROM a\nWORKDIR /code\n")
     ]
 
@@ -145,7 +264,7 @@ def test_the_head_of_a_stage_ends_with_the_folder_that_it_begins_in():
 def test_whatever_the_text_is_the_builder_says_what_is_wrong_with_it(text):
     parse(text).steps()
     parse(text).steps("nowhere")
-    parse(text).heads()
+    parse(text).prefixes()
 
 
 def test_the_images_that_a_build_needs():
@@ -166,7 +285,9 @@ FROM unset:$NOTHING
 """
     )
     assert dockerfile.images("test") == ["python:3.13", "registry.example/tools:1", "nginx"]
-    assert dockerfile.images("stage-4", {"BASE": "python:3.12"})[0] == "python:3.12"
+    assert dockerfile.images("4", {"BASE": "python:3.12"})[0] == "python:3.12"
     assert dockerfile.images("private", {"TAG": "7"}) == ["registry.example/team/base:7"]
-    assert dockerfile.images("stage-3") == []
+    assert dockerfile.images("3") == []
     assert dockerfile.images() == []
+    variable_stage = "ARG BASE=build\nFROM python AS build\nFROM $BASE\nRUN echo --from=b --mount=from=c\n"
+    assert parse(variable_stage).images("1") == []

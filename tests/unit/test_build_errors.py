@@ -47,7 +47,6 @@ def test_a_wrong_line_is_shown(source, message):
     ("message", "code"),
     [
         ('process "/bin/sh -c make" did not complete successfully: exit code: 2', 2),
-        ("The command '/bin/sh -c make' returned a non-zero code: 2", 2),  # the classic builder
         ('building at STEP "RUN make": while running runtime: exit status 2', 2),  # Podman
     ],
 )
@@ -83,7 +82,6 @@ def test_killed_is_told_as_such(source):
 
 NOT_FOUND = {
     "buildkit": 'failed to compute cache key: failed to calculate checksum of ref 1a::2b: "/{}": not found',
-    "classic": "COPY failed: file not found in build context or excluded: stat {}: file does not exist",
     "podman": 'building at STEP "COPY": checking on sources under "/x": copier: stat: "/{}": no such file or directory',
 }
 

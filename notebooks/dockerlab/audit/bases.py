@@ -13,7 +13,7 @@ import requests
 from docker.errors import APIError, DockerException, ImageNotFound
 
 from ..build import dockerfile as dockerfiles
-from ..build.build_context import Source
+from ..build.build_context import BuildSource
 from ..engine import registry
 from ..errors import BaseImageMissing
 from ..lab.lab import Lab
@@ -43,7 +43,7 @@ class _Where(TypedDict):
     platform: str
 
 
-def prepare(lab: Lab, project: Project, source: Source, bases: Mapping[str, str]) -> Prepared:
+def prepare(lab: Lab, project: Project, source: BuildSource, bases: Mapping[str, str]) -> Prepared:
     """Make sure that each image is available, or replace it. The user's file stays as it is.
 
     Args:

@@ -11,8 +11,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from ..build import dockerfile_text
-from ..build.dockerfile_text import Directive, Text, Written, find_stage
+from ..build import dockerfile as dockerfiles
+from ..build.dockerfile import Dockerfile, Instruction, ParserDirective, find_stage
 from ..errors import LabError
 from ..records import Substitution
 
@@ -99,12 +99,12 @@ def images(
     Raises:
         LabError: there is no such stage; or a `FROM` names nothing, since a variable in it has no value.
     """
-    return tuple(_uses(dockerfile_text.read(text), build_args or {}, target, platform))
+    return tuple(_uses(dockerfiles.parse(text), build_args or {}, target, platform))
 
 
 def syntax(text: str) -> tuple[str, int] | None:
     """The image that a ``# syntax=`` line names, and the number of that line; None where there is no such line."""
-    directive = _syntax(dockerfile_text.read(text))
+    directive = _syntax(dockerfiles.parse(text))
     return (directive.value, directive.line) if directive else None
 
 
@@ -130,7 +130,7 @@ def substitute(
     Raises:
         LabError: the Dockerfile does not need an image that is to be replaced; see also `images`.
     """
-    source = dockerfile_text.read(text)
+    source = dockerfiles.parse(text)
     uses = _uses(source, build_args or {}, target, platform)
     wanted = {_full_name(image): new for image, new in by.items()}
     changes: list[tuple[int, int, str]] = []
@@ -149,7 +149,7 @@ def substitute(
     if directive and not keep_syntax:
         changes += _without(source, directive)
         substitutions.insert(0, Substitution(directive.value, BUILT_IN, directive.line))
-    return Substituted(dockerfile_text.replace(text, changes), tuple(substitutions))
+    return Substituted(dockerfiles.replace(text, changes), tuple(substitutions))
 
 
 def by_build_args(
@@ -164,7 +164,7 @@ def by_build_args(
         given: the build arguments that the lab passes.
         target, platform: as for `images`.
     """
-    source = dockerfile_text.read(text)
+    source = dockerfiles.parse(text)
     before = {use.start: use.image for use in _uses(source, {}, target, platform, lenient=True)}
     after = _uses(source, given, target, platform, lenient=True)
     return tuple(
@@ -194,7 +194,7 @@ def _names(image: str) -> list[str]:
 
 
 def _uses(
-    source: Text, build_args: Mapping[str, str], target: str | None, platform: str, *, lenient: bool = False
+    source: Dockerfile, build_args: Mapping[str, str], target: str | None, platform: str, *, lenient: bool = False
 ) -> list[Use]:
     """All uses of images from outside.
 
@@ -227,7 +227,7 @@ def _uses(
 
 
 def _beginning(
-    instruction: Written, names: Sequence[str], variables: Mapping[str, str], lenient: bool
+    instruction: Instruction, names: Sequence[str], variables: Mapping[str, str], lenient: bool
 ) -> list[Use | int]:
     """What a stage begins with: another stage, an image, or nothing."""
     word = next(iter(instruction.operands()), None)
@@ -254,7 +254,7 @@ _FROM = {"COPY": r"--from=[\"']?([^\"']+)", "RUN": r"--mount=(?:.*,)?[\"']?from=
 """The flag of each instruction that names a stage or an image."""
 
 
-def _copied_from(instruction: Written, names: Sequence[str]) -> Iterator[Use | int]:
+def _copied_from(instruction: Instruction, names: Sequence[str]) -> Iterator[Use | int]:
     """What ``COPY --from=`` and ``RUN --mount=from=`` name. There, no variables count: the builder refuses them."""
     if not (pattern := _FROM.get(instruction.keyword)):
         return
@@ -266,7 +266,7 @@ def _copied_from(instruction: Written, names: Sequence[str]) -> Iterator[Use | i
         if stage is not None:
             yield stage
         elif not match[1].isdecimal() and match[1] != "scratch":
-            places = flag.places[slice(*match.span(1))]
+            places = flag.offsets[slice(*match.span(1))]
             yield Use(match[1], instruction.line, places[0], places[-1] + 1)
 
 
@@ -275,7 +275,7 @@ def _copied_from(instruction: Written, names: Sequence[str]) -> Iterator[Use | i
 _VARIABLE = re.compile(r"\$(?:([A-Za-z_]\w*)|\{([A-Za-z_]\w*))")
 
 
-def _variables(source: Text, build_args: Mapping[str, str], platform: str) -> dict[str, str]:
+def _variables(source: Dockerfile, build_args: Mapping[str, str], platform: str) -> dict[str, str]:
     """The variables that count in `FROM`: the ``ARG``s above the first one, and those of the platform."""
     system, _, architecture = platform.partition("/")
     architecture, _, variant = architecture.partition("/")
@@ -376,11 +376,11 @@ def _trimmed(value: str, pattern: str, side: str, *, longest: bool) -> str:
 # --- the line above all ----------------------------------------------------------------------------------------------
 
 
-def _syntax(source: Text) -> Directive | None:
+def _syntax(source: Dockerfile) -> ParserDirective | None:
     return next((each for each in source.directives if each.name == "syntax"), None)
 
 
-def _without(source: Text, directive: Directive) -> list[tuple[int, int, str]]:
+def _without(source: Dockerfile, directive: ParserDirective) -> list[tuple[int, int, str]]:
     """Changes that take a directive away and move no instruction to another line.
 
     A comment takes its place: below all directives, since a directive below a comment is none.

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
 
-from ..build import dockerfile_text
-from ..build.dockerfile_text import Written
+from ..build import dockerfile as dockerfiles
+from ..build.dockerfile import Instruction
 from .shell import scan
 
 Read = Callable[[str], str | None]
@@ -44,7 +44,7 @@ _COMMENTS = re.compile(r"(?m)(?:^[ \t]*#.*\n)+\Z")
 class _Copy:
     """A COPY or ADD from the build context: its paths there, and where in the image they go."""
 
-    written: Written
+    written: Instruction
     sources: tuple[str, ...]
     target: str
 
@@ -75,7 +75,7 @@ def dependencies_first(text: str, *, read: Read, line: int | None) -> tuple[str,
         read: gives the files of the build context.
         line: the copy that runs again after a change in the code.
     """
-    source = dockerfile_text.read(text)
+    source = dockerfiles.parse(text)
     first = next((each for each in source.instructions if each.line == line), None)
     if first is None or not _copy(first) or source.escape != "\\":
         return None
@@ -118,10 +118,10 @@ def dependencies_first(text: str, *, read: Read, line: int | None) -> tuple[str,
     names = ", ".join(path for paths in inserted.values() for path in paths)
     told = f"{names} first, then the installation" if names else "The installation first"
     told += ", then the code: a change in the code leaves the installation in the cache."
-    return dockerfile_text.replace(text, [*changes, (install.end, install.end, code)]), told
+    return dockerfiles.replace(text, [*changes, (install.end, install.end, code)]), told
 
 
-def _copy(written: Written) -> _Copy | None:
+def _copy(written: Instruction) -> _Copy | None:
     """A copy from the context alone, without variables and quotes; None for anything else."""
     words = [word.text for word in written.operands()]
     if written.keyword not in {"COPY", "ADD"} or written.has_heredoc or len(words) < 2:
@@ -134,7 +134,7 @@ def _copy(written: Written) -> _Copy | None:
     return _Copy(written, tuple(str(PurePosixPath(each.lstrip("/") or ".")) for each in sources), target)
 
 
-def _needed(run: Written, copies: list[_Copy], read: Read) -> dict[str, tuple[_Copy, str]] | None:
+def _needed(run: Instruction, copies: list[_Copy], read: Read) -> dict[str, tuple[_Copy, str]] | None:
     """The files that a RUN needs: by the path in the context, the copy that brings it, and its path from the target.
 
     None where it may need the code.

@@ -10,8 +10,8 @@ import re
 import shlex
 from posixpath import basename
 
-from ..build import dockerfile_text
-from ..build.dockerfile_text import Text, Written
+from ..build import dockerfile as dockerfiles
+from ..build.dockerfile import Dockerfile, Instruction
 from .observations import INITS, SHELLS
 from .shell import Script, scan
 
@@ -35,7 +35,7 @@ def exec_form(text: str, *, target: str | None = None) -> tuple[str, str] | None
     A command without any of the shell's own language becomes a list. Where it has variables or redirections, or
     commands before the last, `exec` makes the shell hand over its process to the last one.
     """
-    source = dockerfile_text.read(text)
+    source = dockerfiles.parse(text)
     entrypoint, command = _start(source, target)
     if entrypoint and command:
         # The command is the entry point's arguments then; an entry point in shell form ignores it.
@@ -61,7 +61,7 @@ def exec_form(text: str, *, target: str | None = None) -> tuple[str, str] | None
     return text[:place] + "exec " + text[place:], told
 
 
-def _list_without_shell(text: str, start: Written, words: list[str]) -> tuple[str, str] | None:
+def _list_without_shell(text: str, start: Instruction, words: list[str]) -> tuple[str, str] | None:
     """A list that ends with `sh -c …`, with what that starts in the shell's place."""
     if len(words) < 3 or _has_comment(text, start):
         return None
@@ -84,7 +84,7 @@ def _can_be_process_1(script: Script) -> bool:
     return bool(name) and name not in SHELLS and not name.endswith((".sh", ".bash"))
 
 
-def _is_posix_shell(source: Text, start: Written) -> bool:
+def _is_posix_shell(source: Dockerfile, start: Instruction) -> bool:
     """Whether the shell form is run by a POSIX shell without options that change the language."""
     shells = [each for each in _lineage(source, start.stage) if each.keyword == "SHELL" and each.start < start.start]
     if not shells:
@@ -108,7 +108,7 @@ def forwarded_allow_ips(text: str, *, target: str | None = None) -> tuple[str, s
     a proxy that overwrites the header. With networks, the server reads it from the right, up to the first address that
     is not a proxy's.
     """
-    source = dockerfile_text.read(text)
+    source = dockerfiles.parse(text)
     starts = [each for each in _start(source, target) if each]
     if not starts or any(_decides(each.arguments) for each in starts):
         return None
@@ -123,7 +123,7 @@ def forwarded_allow_ips(text: str, *, target: str | None = None) -> tuple[str, s
         last = start.words[-1]
         if words := _list(start):
             # Just before the bracket, so that all else of the list stays as it is written.
-            place, option = last.places[-1], f', "--forwarded-allow-ips", "{PRIVATE_NETWORKS}"'
+            place, option = last.offsets[-1], f', "--forwarded-allow-ips", "{PRIVATE_NETWORKS}"'
         elif (script := scan(start.arguments)) and not start.has_heredoc and source.escape == "\\":
             words = script.commands[-1].removeprefix("exec ").split()
             place, option = last.end, f" --forwarded-allow-ips {PRIVATE_NETWORKS}"
@@ -162,7 +162,7 @@ def user(text: str, *, target: str | None = None) -> tuple[str, str] | None:
     The caller knows that the application writes to `/tmp` only. There is no fix where a user is set already, where
     something is installed for root alone, or where what is started may rely on being root.
     """
-    source = dockerfile_text.read(text)
+    source = dockerfiles.parse(text)
     entrypoint, command = _start(source, target)
     stage = source.stage(target)
     if stage is None or not (entrypoint or command):
@@ -190,23 +190,23 @@ def user(text: str, *, target: str | None = None) -> tuple[str, str] | None:
 # --- what all fixes need ---------------------------------------------------------------------------------------------
 
 
-def _parents(source: Text, stage: int) -> list[int]:
+def _parents(source: Dockerfile, stage: int) -> list[int]:
     """A stage, the one that it begins with, and so on, the last one first."""
     found = [stage]
     while True:
         base = next(iter(source.in_stage(found[-1])[0].operands()), None)
-        parent = dockerfile_text.find_stage(base.text, source.stages[: found[-1]], by_number=False) if base else None
+        parent = dockerfiles.find_stage(base.text, source.stages[: found[-1]], by_number=False) if base else None
         if parent is None:
             return found
         found.append(parent)
 
 
-def _lineage(source: Text, stage: int) -> list[Written]:
+def _lineage(source: Dockerfile, stage: int) -> list[Instruction]:
     """All instructions that make a stage, with those of the stages it begins with, in order."""
     return [each for number in reversed(_parents(source, stage)) for each in source.in_stage(number)]
 
 
-def _start(source: Text, target: str | None) -> tuple[Written | None, Written | None]:
+def _start(source: Dockerfile, target: str | None) -> tuple[Instruction | None, Instruction | None]:
     """The ENTRYPOINT and the CMD that count."""
     stage = source.stage(target)
     entrypoint = command = None
@@ -221,7 +221,7 @@ def _start(source: Text, target: str | None) -> tuple[Written | None, Written | 
     return entrypoint, command
 
 
-def _list(start: Written) -> list[str] | None:
+def _list(start: Instruction) -> list[str] | None:
     """The words of an instruction in exec form; None where it is in shell form."""
     try:
         words = json.loads(start.arguments)
@@ -230,19 +230,19 @@ def _list(start: Written) -> list[str] | None:
     return words if isinstance(words, list) and words and all(isinstance(word, str) for word in words) else None
 
 
-def _has_comment(text: str, start: Written) -> bool:
+def _has_comment(text: str, start: Instruction) -> bool:
     return any(line.lstrip().startswith("#") for line in text[start.start : start.end].splitlines())
 
 
-def _rewritten(text: str, start: Written, words: list[str]) -> str:
+def _rewritten(text: str, start: Instruction, words: list[str]) -> str:
     """The text with other arguments for an instruction, on one line."""
     first, last = start.words[1].start, start.words[-1].end
     return text[:first] + json.dumps(words, ensure_ascii=False) + text[last:]
 
 
-def _place(start: Written, offset: int) -> int:
+def _place(start: Instruction, offset: int) -> int:
     """Where the character at `offset` of an instruction's arguments stands in the text."""
     for match, word in zip(re.finditer(r"\S+", start.arguments), start.words[1:], strict=True):
         if match.start() <= offset < match.end():
-            return word.places[offset - match.start()]
+            return word.offsets[offset - match.start()]
     raise ValueError(f"no word of {start.arguments!r} is at {offset}")

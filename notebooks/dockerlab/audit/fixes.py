@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from ..build import build_context
-from ..build.build_context import Source
+from ..build.build_context import BuildSource
 from ..errors import LabError
 from ..records import VERDICTS, Audit
 from .fix_order import Read, dependencies_first
@@ -114,7 +114,7 @@ def proven(
 
 def _not_proven(
     project: Project,
-    source: Source,
+    source: BuildSource,
     before: Audit,
     found: tuple[Fix, ...],
     audit: Callable[[Project], Audit],

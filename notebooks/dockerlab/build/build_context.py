@@ -26,7 +26,7 @@ LARGEST_TEXT_BYTES = 50_000_000
 
 
 @dataclass(frozen=True)
-class Source:
+class BuildSource:
     """Where a build takes its files from.
 
     Attributes:
@@ -54,7 +54,7 @@ class Source:
         return [line.strip() for line in lines if line.strip() and not line.startswith("#")]
 
 
-def find(project: str | Path, dockerfile: str | Path = "Dockerfile") -> Source:
+def find(project: str | Path, dockerfile: str | Path = "Dockerfile") -> BuildSource:
     """The files of a project.
 
     Raises:
@@ -88,7 +88,7 @@ def find(project: str | Path, dockerfile: str | Path = "Dockerfile") -> Source:
     name = inside or f".dockerfile.{hashlib.sha256(text.encode()).hexdigest()[:12]}"
     candidates = [path.with_name(path.name + ".dockerignore"), folder / ".dockerignore"]
     ignore_file = next((item for item in candidates if item.is_file()), None)
-    return Source(folder, path, text, name, not inside, ignore_file)
+    return BuildSource(folder, path, text, name, not inside, ignore_file)
 
 
 def context(project: str | Path, dockerfile: str | Path = "Dockerfile") -> Context:
@@ -120,7 +120,7 @@ def context(project: str | Path, dockerfile: str | Path = "Dockerfile") -> Conte
 
 
 @contextlib.contextmanager
-def archive(source: Source) -> Iterator[tuple[IO[bytes], int]]:
+def archive(source: BuildSource) -> Iterator[tuple[IO[bytes], int]]:
     """The context as a tar file on disk, to be sent, and the size of the contents of its files in bytes.
 
     Files belong to root in it, as with `docker build`. Symbolic links stay links, also those that lead out of the
@@ -149,16 +149,16 @@ def archive(source: Source) -> Iterator[tuple[IO[bytes], int]]:
                 except OSError as error:
                     raise _unreadable(path, error) from error
             if source.is_outside:
-                content = source.text.encode()
+                text = source.text.encode()
                 info = tarfile.TarInfo(source.name)
-                info.size = len(content)
-                tar.addfile(info, io.BytesIO(content))
-                size += len(content)
+                info.size = len(text)
+                tar.addfile(info, io.BytesIO(text))
+                size += len(text)
         file.seek(0)
         yield file, size
 
 
-def sent_paths(source: Source) -> list[str]:
+def sent_paths(source: BuildSource) -> list[str]:
     """The paths that are sent, folders included, relative to the context and sorted."""
     try:
         paths = exclude_paths(str(source.folder), source.patterns(), dockerfile=source.name)

@@ -1,4 +1,4 @@
-"""Why a build failed, and what to do: the builder's messages, told to a reader."""
+"""Why a build failed, and what to do: the builder's messages in a reader's words."""
 
 from __future__ import annotations
 
@@ -10,18 +10,17 @@ from collections.abc import Sequence
 from ..engine.engine_errors import DISK_FULL, MAKE_ROOM
 from ..errors import BuildFailed
 from . import build_context
-from .build_context import Source
+from .build_context import BuildSource
 from .build_progress import LiveStep
 
 _LOG_LINES = 10
 
-# The wording of BuildKit, of the classic builder and of Podman, in this order where they differ.
+# The wording of BuildKit and of Podman, in this order where they differ.
 _PARSE = re.compile(r"parse error (?:on )?line (\d+): (.+)", re.DOTALL)
-_EXIT_CODE = re.compile(r"(?:exit code: |non-zero code: |exit status )(\d+)")
+_EXIT_CODE = re.compile(r"(?:exit code: |exit status )(\d+)")
 _NO_SOURCE = re.compile(
     r'"/?([^"]+)": not found'
     r"|\blstat (?:\S*/buildkit-mount\d+)?/?([^:\s]+): no such file"
-    r"|\bstat /?([^:\s]+): file does not exist"
     r'|\bstat: "/?([^"]+)": no such file'
 )
 _NO_IMAGE = re.compile(
@@ -33,6 +32,14 @@ _IMAGE = re.compile(
     r"source metadata for ([^\s:]+(?::\d+/[^\s:]+)?(?::[^\s:]+)?)|denied for ([^\s,]+)|manifest for (\S+)"
     r"|initializing source docker://(\S+):\s"
 )
+
+_INTERNALS = (
+    (r"failed to (?:compute cache key|solve|calculate checksum of ref [^:]+::[^:]+): ", ""),
+    (r'^building at STEP ".*?": (?:Build error: |checking on sources under "[^"]*": copier: )?', ""),
+    (r"/\S*/buildkit-mount\d+/", "/"),
+    (r"(?s) &imagebuilder\.Step\{.*", ""),
+)
+"""What a builder's message has that means nothing to a reader, and what is written there."""
 
 # What pip, apt, curl and others print.
 _CERTIFICATE = re.compile(
@@ -48,8 +55,8 @@ _NETWORK = re.compile(
 _NO_PACKAGE = re.compile(r"No matching distribution found for (\S+)|Unable to locate package (\S+)")
 
 
-def explain(source: Source, message: str, steps: Sequence[LiveStep], hint: str = "") -> BuildFailed:
-    """The error for what a builder said.
+def explain(source: BuildSource, message: str, steps: Sequence[LiveStep], hint: str = "") -> BuildFailed:
+    """The error to raise for what a builder said.
 
     Args:
         source: what was built.
@@ -66,11 +73,7 @@ def explain(source: Source, message: str, steps: Sequence[LiveStep], hint: str =
         return _wrong_line(source, int(found[1]), found[2].strip())
     if DISK_FULL.search(message) or DISK_FULL.search(log):
         where = f" at `{_short(failed.instruction)}`" if failed else ""
-        return BuildFailed(
-            f"The disk was full{where}.",
-            MAKE_ROOM,
-            log=log or said,
-        )
+        return BuildFailed(f"The disk was full{where}.", MAKE_ROOM, log=log or said)
     if failed and (found := _EXIT_CODE.search(failed.error) or _EXIT_CODE.search(message)):
         seen = f"`{_short(failed.instruction)}` ended with exit code {found[1]}."
         return BuildFailed(seen, _advice(failed.log, int(found[1])), log=log)
@@ -85,13 +88,13 @@ def explain(source: Source, message: str, steps: Sequence[LiveStep], hint: str =
 
 
 def _failed(steps: Sequence[LiveStep]) -> LiveStep | None:
-    """The step at which it went wrong. Where stages are built side by side, the others were only told to stop."""
+    """The step at which it went wrong. Where stages are built side by side, the others were only cancelled."""
     failed = [step for step in steps if step.state == "failed"]
     return next((step for step in failed if "context canceled" not in step.error), failed[0] if failed else None)
 
 
-def _wrong_line(source: Source, number: int, what: str) -> BuildFailed:
-    lines = source.text.splitlines()
+def _wrong_line(source: BuildSource, number: int, what: str) -> BuildFailed:
+    lines = source.text.split("\n")  # only LF ends a line of a Dockerfile
     text = lines[number - 1].strip() if 0 < number <= len(lines) else ""
     return BuildFailed(
         f"The builder does not understand line {number} of {source.dockerfile.name}: {what}.",
@@ -100,7 +103,7 @@ def _wrong_line(source: Source, number: int, what: str) -> BuildFailed:
     )
 
 
-def _missing_source(source: Source, failed: LiveStep | None, path: str, said: str) -> BuildFailed:
+def _missing_source(source: BuildSource, failed: LiveStep | None, path: str, said: str) -> BuildFailed:
     instruction = f"`{_short(failed.instruction)}`" if failed else "COPY"
     if failed and (stage := re.search(r"--from=(\S+)", failed.instruction)):
         return BuildFailed(
@@ -124,7 +127,7 @@ def _missing_source(source: Source, failed: LiveStep | None, path: str, said: st
     return BuildFailed(f"{instruction} found no {path} in the build context.", do, log=said)
 
 
-def _missing_image(source: Source, message: str, said: str, hint: str = "") -> BuildFailed:
+def _missing_image(source: BuildSource, message: str, said: str, hint: str) -> BuildFailed:
     found = _IMAGE.search(message)
     image = next(filter(None, found.groups())).removeprefix("docker.io/library/") if found else ""
     stage = re.escape(image.removesuffix(":latest"))
@@ -169,16 +172,12 @@ def _last_lines(log: str) -> str:
 
 
 def _in_few_words(message: str) -> str:
-    """The builder's message without its own business: ids, temporary folders, data structures."""
-    message = re.sub(
-        r"failed to (?:compute cache key|solve|calculate checksum of ref [^:]+::[^:]+): ", "", message.strip()
-    )
-    message = re.sub(
-        r'^building at STEP ".*?": (?:Build error: |checking on sources under "[^"]*": copier: )?', "", message
-    )
-    message = re.sub(r"/\S*/buildkit-mount\d+/", "/", message)
-    return re.sub(r" &imagebuilder\.Step\{.*", "", message, flags=re.DOTALL).rstrip(".")
+    """The builder's message without its internals: ids, temporary folders, data structures."""
+    message = message.strip()
+    for internal, kept in _INTERNALS:
+        message = re.sub(internal, kept, message)
+    return message.rstrip(".")
 
 
-def _short(instruction: str, length: int = 100) -> str:
-    return instruction if len(instruction) <= length else instruction[: length - 2] + " …"
+def _short(instruction: str) -> str:
+    return instruction if len(instruction) <= 100 else instruction[:98] + " …"

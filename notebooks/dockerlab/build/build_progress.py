@@ -1,4 +1,4 @@
-"""What a build has done so far, and how that is shown while it goes on: in a notebook, in a terminal, in a log."""
+"""What a build has done so far, and its display during the build: in a notebook, in a terminal, in a log."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import html
 import re
 import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from functools import partial
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -16,7 +17,7 @@ _ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 @dataclass(frozen=True)
 class LiveStep:
-    """A step of a build that goes on.
+    """A step of a build that is still running.
 
     Attributes:
         instruction: the instruction, as in the record `Step`.
@@ -33,18 +34,13 @@ class LiveStep:
     log: str = ""
 
 
-class Builder(Protocol):
-    """Reads one builder's messages as they come, and tells the steps."""
-
-    def steps(self) -> list[LiveStep]: ...
-
-
-class Progress(Protocol):
-    """Shows the steps now and then, and at the end leaves what is to stay."""
+class StepDisplay:
+    """Shows the steps of a build now and then, and at its end leaves what is to stay. This one shows nothing."""
 
     def show(self, steps: list[LiveStep]) -> None: ...
 
-    def end(self, steps: list[LiveStep]) -> None: ...
+    def end(self, steps: list[LiveStep]) -> None:
+        self.show(steps)
 
 
 def plain_text(log: bytes) -> str:
@@ -52,10 +48,10 @@ def plain_text(log: bytes) -> str:
     return _ANSI.sub("", log.decode(errors="replace"))
 
 
-def start(wanted: bool) -> Progress:
-    """The way of showing progress that suits where this runs."""
+def start(wanted: bool) -> StepDisplay:
+    """The display that suits where this runs."""
     if not wanted:
-        return _Silent()
+        return StepDisplay()
     ipython = sys.modules.get("IPython")
     if ipython and getattr(ipython.get_ipython(), "kernel", None):
         return _Notebook()
@@ -65,17 +61,11 @@ def start(wanted: bool) -> Progress:
     return _Terminal(console) if console.is_terminal else _Lines(console)
 
 
-class _Silent:
-    def show(self, steps: list[LiveStep]) -> None: ...
+class _Notebook(StepDisplay):
+    """A display that is updated during the build, and is empty at its end.
 
-    def end(self, steps: list[LiveStep]) -> None: ...
-
-
-class _Notebook:
-    """A display that is updated while the build goes on, and is empty at its end.
-
-    So what stays in the notebook is the same after each run, whoever ran it: JupyterLab and nbclient keep the last
-    update, nbval keeps the first display and ignores updates. What there is to tell, the record tells.
+    So what stays in the notebook is the same after each run, whatever ran it: JupyterLab and nbclient keep the last
+    update, nbval keeps the first display and ignores updates. The record has the results.
     """
 
     _EMPTY = {"text/html": "", "text/plain": ""}  # noqa: RUF012 (never changed)
@@ -83,7 +73,7 @@ class _Notebook:
     def __init__(self) -> None:
         from IPython.display import display
 
-        self._handle = display(self._EMPTY, raw=True, display_id=True)
+        self._handle = display(self._EMPTY, raw=True, display_id=True)  # type: ignore[no-untyped-call]  # has no hints
         self._shown = ""
 
     def show(self, steps: list[LiveStep]) -> None:
@@ -96,7 +86,7 @@ class _Notebook:
             self._handle.update(self._EMPTY, raw=True)
 
 
-class _Terminal:
+class _Terminal(StepDisplay):
     def __init__(self, console: Console) -> None:
         from rich.live import Live
 
@@ -108,13 +98,12 @@ class _Terminal:
         from rich.text import Text
 
         table = Table.grid(padding=(0, 2))
+        cell = partial(Text, no_wrap=True, overflow="ellipsis")
         for step in steps:
             style = {"running": "bold", "failed": "bold red"}.get(step.state, "dim")
-            table.add_row(
-                step.state, _seconds(step), Text(step.instruction, no_wrap=True, overflow="ellipsis"), style=style
-            )
-            if step.state == "running" and (line := _last_line(step)):
-                table.add_row("", "", Text(line, no_wrap=True, overflow="ellipsis", style="dim italic"))
+            table.add_row(step.state, _seconds(step), cell(step.instruction), style=style)
+            if line := _last_line(step):
+                table.add_row("", "", cell(line, style="dim italic"))
         self._live.update(table, refresh=True)
 
     def end(self, steps: list[LiveStep]) -> None:
@@ -122,7 +111,7 @@ class _Terminal:
         self._live.stop()
 
 
-class _Lines:
+class _Lines(StepDisplay):
     """One line for each step, when it is done: for logs, and for output that is piped into a file."""
 
     def __init__(self, console: Console) -> None:
@@ -139,16 +128,13 @@ class _Lines:
             self._console.print(Text(line, no_wrap=True, overflow="ignore"), soft_wrap=True)
             self._printed += 1
 
-    def end(self, steps: list[LiveStep]) -> None:
-        self.show(steps)
-
 
 def _html(steps: list[LiveStep]) -> str:
     rows = []
     for step in steps:
         weight = "bold" if step.state in ("running", "failed") else "normal"
         instruction = f'<code style="font-weight:{weight}">{html.escape(step.instruction)}</code>'
-        if step.state == "running" and (line := _last_line(step)):
+        if line := _last_line(step):
             instruction += f"<br><small>{html.escape(line)}</small>"
         cells = [step.state, _seconds(step), instruction]
         rows.append("<tr>" + "".join(f'<td style="text-align:left">{cell}</td>' for cell in cells) + "</tr>")
@@ -160,5 +146,5 @@ def _seconds(step: LiveStep) -> str:
 
 
 def _last_line(step: LiveStep) -> str:
-    lines = step.log.rstrip().rsplit("\n", 1)
-    return lines[-1].strip()[:120]
+    """What a running step has printed last."""
+    return step.log.rstrip().rpartition("\n")[2].strip()[:120] if step.state == "running" else ""

@@ -1,8 +1,7 @@
 """BuildKit's progress messages, decoded.
 
 With `version=2` the engine's build endpoint answers with a stream of `moby.buildkit.trace` messages, each a serialised
-`moby.buildkit.v1.StatusResponse`. The fields that the laboratory reads are declared here in Python. Their numbers are
-those of `api/services/control/control.proto` in github.com/moby/buildkit; protobuf skips what is not declared.
+`moby.buildkit.v1.StatusResponse`.
 """
 
 from __future__ import annotations
@@ -12,83 +11,66 @@ import re
 import time
 from dataclasses import dataclass, field
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..lab.ledger import STEP_NAME, executed
 from .build_progress import LiveStep, plain_text
 from .dockerfile import Dockerfile, Instruction
 
 if TYPE_CHECKING:
-    from google.protobuf import descriptor_pb2, message
-
-_PACKAGE = "moby.buildkit.v1"
+    from google.protobuf import message
 
 _LOAD_CONTEXT = "load remote build context"
 _RECORD_OF_CONTEXT = "http url http://build-context-"
 
+_PROTO = """
+name: "dockerlab/buildkit.proto" package: "moby.buildkit.v1" syntax: "proto3"
+dependency: "google/protobuf/timestamp.proto"
+message_type { name: "Vertex"
+  field { number: 1 name: "digest" type: TYPE_STRING }
+  field { number: 3 name: "name" type: TYPE_STRING }
+  field { number: 4 name: "cached" type: TYPE_BOOL }
+  field { number: 5 name: "started" type_name: ".google.protobuf.Timestamp" }
+  field { number: 6 name: "completed" type_name: ".google.protobuf.Timestamp" }
+  field { number: 7 name: "error" type: TYPE_STRING }
+}
+message_type { name: "VertexStatus"
+  field { number: 2 name: "vertex" type: TYPE_STRING }
+  field { number: 5 name: "total" type: TYPE_INT64 }
+}
+message_type { name: "VertexLog"
+  field { number: 1 name: "vertex" type: TYPE_STRING }
+  field { number: 4 name: "msg" type: TYPE_BYTES }
+}
+message_type { name: "StatusResponse"
+  field { number: 1 name: "vertexes" type_name: ".moby.buildkit.v1.Vertex" label: LABEL_REPEATED }
+  field { number: 2 name: "statuses" type_name: ".moby.buildkit.v1.VertexStatus" label: LABEL_REPEATED }
+  field { number: 3 name: "logs" type_name: ".moby.buildkit.v1.VertexLog" label: LABEL_REPEATED }
+}
+"""
+"""The fields that are read, as `api/services/control/control.proto` in github.com/moby/buildkit numbers them.
 
-def _declare(
-    file: descriptor_pb2.FileDescriptorProto, message_name: str, /, **fields: tuple[int, int | str, bool]
-) -> None:
-    """Add a message. A field is its number, its type (a message's name where it is one), and whether it repeats."""
-    from google.protobuf.descriptor_pb2 import FieldDescriptorProto as Field
-
-    declared = file.message_type.add(name=message_name)
-    for name, (number, type_, repeats) in fields.items():
-        label = Field.LABEL_REPEATED if repeats else Field.LABEL_OPTIONAL
-        if isinstance(type_, str):
-            declared.field.add(name=name, number=number, label=label, type=Field.TYPE_MESSAGE, type_name=type_)
-        else:
-            declared.field.add(name=name, number=number, label=label, type=type_)
+Protobuf skips all others.
+"""
 
 
 @cache
 def status_response() -> type[message.Message]:
-    """The class of BuildKit's `StatusResponse`, declared when the first build needs it: protobuf is slow to load."""
-    from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, timestamp_pb2
-    from google.protobuf.descriptor_pb2 import FieldDescriptorProto as Field
+    """The class of BuildKit's `StatusResponse`, made when the first build needs it: protobuf is slow to load."""
+    from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format, timestamp_pb2
 
-    timestamp = "." + timestamp_pb2.Timestamp.DESCRIPTOR.full_name
-    file = descriptor_pb2.FileDescriptorProto(name="dockerlab/buildkit.proto", package=_PACKAGE, syntax="proto3")
-    file.dependency.append(timestamp_pb2.DESCRIPTOR.name)
-    _declare(
-        file,
-        "Vertex",
-        digest=(1, Field.TYPE_STRING, False),
-        name=(3, Field.TYPE_STRING, False),
-        cached=(4, Field.TYPE_BOOL, False),
-        started=(5, timestamp, False),
-        completed=(6, timestamp, False),
-        error=(7, Field.TYPE_STRING, False),
-    )
-    _declare(
-        file,
-        "VertexStatus",
-        vertex=(2, Field.TYPE_STRING, False),
-        total=(5, Field.TYPE_INT64, False),
-    )
-    _declare(
-        file,
-        "VertexLog",
-        vertex=(1, Field.TYPE_STRING, False),
-        msg=(4, Field.TYPE_BYTES, False),
-    )
-    _declare(
-        file,
-        "StatusResponse",
-        vertexes=(1, f".{_PACKAGE}.Vertex", True),
-        statuses=(2, f".{_PACKAGE}.VertexStatus", True),
-        logs=(3, f".{_PACKAGE}.VertexLog", True),
-    )
     # A pool of our own: another library in the same process may have declared BuildKit's messages, too.
     pool = descriptor_pool.DescriptorPool()
     pool.AddSerializedFile(timestamp_pb2.DESCRIPTOR.serialized_pb)
-    pool.Add(file)
-    return message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{_PACKAGE}.StatusResponse"))
+    pool.Add(text_format.Parse(_PROTO, descriptor_pb2.FileDescriptorProto()))
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName("moby.buildkit.v1.StatusResponse"))
 
 
-def decode(aux: str) -> message.Message:
-    """The `StatusResponse` in the field `aux` of a message whose `id` is `moby.buildkit.trace`."""
+def decode(aux: str) -> Any:
+    """The `StatusResponse` in the field `aux` of a message whose `id` is `moby.buildkit.trace`.
+
+    Its type is known only when the program runs.
+    """
     return status_response().FromString(base64.b64decode(aux))
 
 
@@ -140,17 +122,19 @@ class Trace:
     """The steps of one build, out of the messages of BuildKit.
 
     BuildKit shares work between the builds that go on at the same time, and reports a shared vertex under the name that
-    the first of them gave it: a build of six steps may be told of a ``[4/5]``. So each step of our Dockerfile looks for
-    the vertex that tells of it best.
+    the first of them gave it: a build of six steps may see a ``[4/5]``. So each step of our Dockerfile is matched with
+    the vertex that fits it best.
 
     Args:
         dockerfile: what is built.
-        target: the build stage asked for, or None.
+        target: the build stage to stop at; the last if None.
     """
 
     def __init__(self, dockerfile: Dockerfile, target: str | None = None) -> None:
-        self._stages = dockerfile.stages
-        self._totals = [dockerfile.steps_of_stage(stage) for stage in range(len(dockerfile.stages))]
+        self._stages = [name or f"stage-{number}" for number, name in enumerate(dockerfile.stages)]
+        self._totals = [
+            max((each.step for each in dockerfile.in_stage(stage)), default=0) for stage in range(len(self._stages))
+        ]
         self._steps = dockerfile.steps(target)
         self._vertices: dict[str, _Vertex] = {}
 
@@ -179,9 +163,16 @@ class Trace:
 
         Of several contexts, all but the last are those of other builds, whose work we share.
         """
-        return max(
-            (vertex.began for vertex in self._vertices.values() if vertex.name.endswith(_LOAD_CONTEXT)), default=0
-        )
+        return max(self._contexts(), default=0)
+
+    @property
+    def earliest(self) -> int:
+        """When the first of the builds began whose work we may share, ours among them: no record of ours is older."""
+        return min(self._contexts(), default=0)
+
+    def _contexts(self) -> list[int]:
+        """When each build began whose messages are among these, ours among them."""
+        return [vertex.began for vertex in self._vertices.values() if vertex.name.endswith(_LOAD_CONTEXT)]
 
     def describes(self, record: str) -> bool:
         """Whether a record of the build cache can be the work of this build, by its description."""
@@ -191,11 +182,6 @@ class Trace:
         # A vertex may be named with the values of variables, where the record has the text of the Dockerfile.
         runs = [executed(step.text.partition(" ")[2]) for step in self._steps if step.keyword == "RUN"]
         return " from exec " in record and any(run in record for run in runs)
-
-    @property
-    def earliest(self) -> int:
-        """When the first of the builds began whose work we may share, ours among them: no record of ours is older."""
-        return min((v.began for v in self._vertices.values() if v.name.endswith(_LOAD_CONTEXT)), default=0)
 
     @property
     def is_all_cached(self) -> bool:

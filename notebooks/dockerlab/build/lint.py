@@ -1,4 +1,4 @@
-"""Lint a Dockerfile with hadolint: what can be said of it without running it."""
+"""Lint a Dockerfile with hadolint: what can be found without building it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 from ..errors import LabError
 from ..records import LintFinding
 from . import dockerfile as dockerfiles
-from . import dockerfile_text
+from .dockerfile import Dockerfile
 
 CONFIGURATIONS = (".hadolint.yaml", ".hadolint.yml", ".hadolint.json")
 """The names of a project's own rules for hadolint, of which the first that lies beside the Dockerfile is read."""
@@ -38,11 +38,11 @@ def hadolint(dockerfile: str | Path, *, timeout: float = 30) -> tuple[LintFindin
             read, or is no Dockerfile.
     """
     path = Path(dockerfile)
-    text = _read(path)
+    parsed = _read(path)
     command = [_binary(), "--format", "json", "--no-color"]
     if configuration := next((path.with_name(name) for name in CONFIGURATIONS if path.with_name(name).is_file()), None):
         command += ["--config", str(configuration.absolute())]
-    spaced, lines = _spaced(text)
+    spaced, lines = _spaced(parsed)
     answer = _run([*command, "-"], spaced, timeout)
     if configuration and "config file" in answer.stderr:  # hadolint goes on without it
         raise LabError(
@@ -85,7 +85,7 @@ def _binary() -> str:
     )
 
 
-def _read(path: Path) -> str:
+def _read(path: Path) -> Dockerfile:
     if not path.is_file():  # also: reading a pipe or a device may never end
         what = "is a folder" if path.is_dir() else "is not a file" if path.exists() else "does not exist"
         raise LabError(f"The Dockerfile {path} {what}.", "Name the Dockerfile to lint.")
@@ -96,17 +96,18 @@ def _read(path: Path) -> str:
     except (OSError, UnicodeDecodeError) as error:
         reason = "it is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else error.strerror
         raise LabError(f"The Dockerfile {path} cannot be read: {reason}.", "It has to be a text file.") from error
-    if not dockerfiles.parse(text).stages:
+    dockerfile = dockerfiles.parse(text)
+    if not dockerfile.stages:
         raise LabError(f"{path} has no `FROM`, and so is no Dockerfile.", "Name the Dockerfile to lint.")
-    return text
+    return dockerfile
 
 
-def _spaced(text: str) -> tuple[str, Callable[[int], int]]:
+def _spaced(dockerfile: Dockerfile) -> tuple[str, Callable[[int], int]]:
     """The text with an empty line below each here-document, which hadolint 2.15 needs; and what line each line was."""
-    below = [each.end for each in dockerfile_text.read(text).instructions if each.has_heredoc]
-    spaced = dockerfile_text.replace(text, [(place, place, "\n") for place in below])
-    # Each empty line that stands above a line moves it down by one.
-    empty = [text[:place].count("\n") + number for number, place in enumerate(below, start=1)]
+    below = [each.end for each in dockerfile.instructions if each.has_heredoc]
+    spaced = dockerfiles.replace(dockerfile.text, [(place, place, "\n") for place in below])
+    # Each empty line above a line moves it down by one.
+    empty = [dockerfile.text[:place].count("\n") + number for number, place in enumerate(below, start=1)]
     return spaced, lambda line: line - sum(each < line for each in empty)
 
 

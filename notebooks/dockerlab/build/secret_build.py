@@ -1,16 +1,16 @@
-"""Build with a build secret, which the engine's API cannot do by itself: the docker command line can.
+"""Build with a build secret, by the docker command line.
 
-The engine asks for a secret while it builds, and somebody has to answer: the command line holds a session open.
+The engine requests a secret during the build, over a session that the client holds open. Its plain API has no session.
 """
 
 from __future__ import annotations
 
 import subprocess
 import tempfile
-import time
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
+from .. import wait
 from ..errors import BuildFailed, LabError
 from ..lab import ledger
 from ..lab.lab import Lab
@@ -30,9 +30,9 @@ def builder_with_secrets(lab: Lab) -> list[str] | None:
     None where neither is there.
     """
     environment = lab.engine.environment
-    if _told(["docker", "buildx", "version"], environment):
+    if _output(["docker", "buildx", "version"], environment):
         return ["docker", "buildx", "build"]
-    version = _told(["docker", "version", "--format", "{{.Client.Version}}"], environment)
+    version = _output(["docker", "version", "--format", "{{.Client.Version}}"], environment)
     major = int(version.partition(".")[0]) if version.partition(".")[0].isdecimal() else 0
     return ["docker", "build"] if HAS_BUILDKIT_FROM <= major < NEEDS_BUILDX_FROM else None
 
@@ -46,12 +46,12 @@ def build_with_secrets(
     dockerfile: str = "Dockerfile",
     timeout: float = 300,
 ) -> str:
-    """Build an image, and lend secrets to those of its `RUN`s that ask for them with `--mount=type=secret`.
+    """Build an image, with secrets for those of its `RUN`s that mount them with `--mount=type=secret`.
 
     Args:
         lab: what the image belongs to: it goes when the lab is closed.
         project: the build context.
-        secrets: each secret by its id: the command finds it in the file ``/run/secrets/ID``.
+        secrets: each secret by its id: the command reads it from the file ``/run/secrets/ID``.
         name: a short name, for the image's tag.
         dockerfile: a path from the folder.
         timeout: seconds after which the build is ended.
@@ -76,12 +76,29 @@ def build_with_secrets(
     if dockerfiles.parse(source.text).declares("BASE_IMAGE"):
         command.append(f"--build-arg=BASE_IMAGE={lab.base_image}")
     command += ["--progress=plain", f"--tag={tag}", f"--file={source.dockerfile}", str(source.folder)]
+    done = _build(lab, command, variables, timeout)
+    if done.returncode:
+        log = "\n".join(done.stderr.strip().splitlines()[-15:])
+        raise BuildFailed(
+            f"`{' '.join(command[:3])}` ended with exit code {done.returncode}.", "The log tells why.", log=log
+        )
+    return tag
+
+
+def _build(
+    lab: Lab, command: list[str], variables: Mapping[str, str], timeout: float
+) -> subprocess.CompletedProcess[str]:
+    """Run the command, and note the build cache records that it makes.
+
+    Raises:
+        BuildFailed: the time is over.
+    """
     before = ledger.build_records(lab.client).keys()
     with tempfile.TemporaryDirectory() as folder:
         # Buildx notes things there, and with no notes it takes the engine's own builder, whatever the user chose.
         own = {"BUILDX_CONFIG": folder, "BUILDX_NO_DEFAULT_ATTESTATIONS": "1", "DOCKER_BUILDKIT": "1"}
         try:
-            done = subprocess.run(
+            return subprocess.run(
                 command, env={**lab.engine.environment, **own, **variables}, stdin=subprocess.DEVNULL,
                 capture_output=True, text=True, errors="replace", timeout=timeout, check=False,
             )  # fmt: skip
@@ -92,29 +109,23 @@ def build_with_secrets(
             ) from None
         finally:
             _note(lab, before)
-    if done.returncode:
-        log = "\n".join(done.stderr.strip().splitlines()[-15:])
-        raise BuildFailed(
-            f"`{' '.join(command[:3])}` ended with exit code {done.returncode}.", "The log tells why.", log=log
-        )
-    return tag
 
 
-def _wait_for_contexts(lab: Lab, before: Collection[str], seconds: float = 10) -> None:
+def _wait_for_contexts(lab: Lab, before: Collection[str]) -> None:
     """Wait until the engine has given up a build whose command line was ended.
 
     Until then it holds the contexts that were sent as records in use, and afterwards as others, with ids of their own.
     """
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
+
+    def are_released() -> bool:
         sent = [
             record
             for record in ledger.build_cache(lab.client)
             if record["ID"] not in before and record.get("Description", "").startswith(CONTEXT_RECORD)
         ]
-        if sent and not any(record["InUse"] for record in sent):
-            return
-        time.sleep(0.2)
+        return bool(sent) and not any(record["InUse"] for record in sent)
+
+    wait.until(are_released, 10, every=0.2)
 
 
 def _note(lab: Lab, before: Collection[str]) -> None:
@@ -129,7 +140,7 @@ def _note(lab: Lab, before: Collection[str]) -> None:
     )
 
 
-def _told(command: list[str], environment: Mapping[str, str]) -> str:
+def _output(command: list[str], environment: Mapping[str, str]) -> str:
     """What a command prints, or "" where it fails or is not there."""
     try:
         done = subprocess.run(command, env=dict(environment), capture_output=True, text=True, timeout=30, check=False)

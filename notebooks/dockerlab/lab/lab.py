@@ -31,7 +31,7 @@ class Lab:
         base_image: the image to pass as the build argument BASE_IMAGE.
         workspace: the folder that the lesson writes its files in.
         labels: what everything made for this lab is labelled with.
-        settled: the beginnings of Dockerfiles that `build` need not settle again.
+        cached_prefixes: the beginnings of Dockerfiles that `build` has put into the build cache.
         pulled: the images that `build` has pulled: they go when the lab is closed.
     """
 
@@ -54,7 +54,7 @@ class Lab:
             labels.OWNER: str(labels.Owner.current()),
         }
         self.workspace, self._lock = workspace.claim(lesson, before)
-        self.settled: set[str] = set()
+        self.cached_prefixes: set[str] = set()
         self.pulled: set[str] = set()
         try:
             # An empty volume marks the lab as open from its first moment: others see it by its label, and keep the
