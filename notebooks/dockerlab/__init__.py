@@ -6,7 +6,7 @@ from .build.build_context import context
 from .claims.exercise import NotYet, exercise
 from .figures.tables import stops_table, table
 from .lab.lab import open_lab
-from .lab.progress import progress
+from .lab.lessons_done import progress
 from .run.container import serve
 from .run.stop import Variant, stop, stop_side_by_side
 from .run.traffic import send, steady

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import html
 import re
-import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
+
+from ..lab import notebook
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -56,8 +57,7 @@ def start(wanted: bool) -> Progress:
     """The way of showing progress that suits where this runs."""
     if not wanted:
         return _Silent()
-    ipython = sys.modules.get("IPython")
-    if ipython and getattr(ipython.get_ipython(), "kernel", None):
+    if getattr(notebook.shell(), "kernel", None):
         return _Notebook()
     from rich.console import Console  # slow to load: most builds are shown in notebooks
 

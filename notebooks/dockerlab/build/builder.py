@@ -24,7 +24,7 @@ from docker.types.daemon import CancellableStream
 from .. import labels
 from ..engine import engine_errors, registry
 from ..errors import BuildFailed, EngineUnreachable, LabError
-from ..lab import ledger
+from ..lab import build_cache, ledger
 from ..lab.lab import Lab
 from ..records import Build, Step
 from . import build_context, build_errors, build_progress
@@ -134,14 +134,14 @@ def _settle_heads(lab: Lab, parsed: dockerfiles.Dockerfile, target: str | None, 
     That build is a precaution: what is wrong with the project, the project's own build tells.
     """
     for base, text in parsed.heads(target, arguments):
-        if text in lab.settled:
+        if text in lab.cached_beginnings:
             continue
         with contextlib.suppress(LabError, APIError, DockerException, requests.RequestException, OSError):
             lab.client.api.inspect_image(base)  # what would have to be pulled is left to the project's build, and shown
             # One at a time: of two that carry the step out together, the later end is what counts.
             with ledger.alone(lab.client, _HEAD_SECONDS):
                 _settle(lab, text, arguments)
-        lab.settled.add(text)
+        lab.cached_beginnings.add(text)
 
 
 def _settle(lab: Lab, text: str, arguments: Mapping[str, str]) -> None:
@@ -361,8 +361,9 @@ class _Run:
         """The records in the build cache that this build has made."""
         return [
             record["ID"]
-            for record in ledger.build_cache(self._client)
-            if ledger.created_nanoseconds(record) >= self.trace.earliest and self.trace.describes(record["Description"])
+            for record in build_cache.records(self._client)
+            if build_cache.created_nanoseconds(record) >= self.trace.earliest
+            and self.trace.describes(record["Description"])
         ]
 
 

@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from ..errors import BuildFailed, LabError
-from ..lab import ledger
+from ..lab import build_cache, ledger
 from ..lab.lab import Lab
 from . import build_context
 from . import dockerfile as dockerfiles
@@ -76,7 +76,7 @@ def build_with_secrets(
     if dockerfiles.parse(source.text).declares("BASE_IMAGE"):
         command.append(f"--build-arg=BASE_IMAGE={lab.base_image}")
     command += ["--progress=plain", f"--tag={tag}", f"--file={source.dockerfile}", str(source.folder)]
-    before = ledger.build_records(lab.client).keys()
+    before = build_cache.descriptions(lab.client).keys()
     with tempfile.TemporaryDirectory() as folder:
         # Buildx notes things there, and with no notes it takes the engine's own builder, whatever the user chose.
         own = {"BUILDX_CONFIG": folder, "BUILDX_NO_DEFAULT_ATTESTATIONS": "1", "DOCKER_BUILDKIT": "1"}
@@ -109,7 +109,7 @@ def _wait_for_contexts(lab: Lab, before: Collection[str], seconds: float = 10) -
     while time.monotonic() < deadline:
         sent = [
             record
-            for record in ledger.build_cache(lab.client)
+            for record in build_cache.records(lab.client)
             if record["ID"] not in before and record.get("Description", "").startswith(CONTEXT_RECORD)
         ]
         if sent and not any(record["InUse"] for record in sent):
@@ -123,7 +123,7 @@ def _note(lab: Lab, before: Collection[str]) -> None:
         lab.client,
         [
             id_
-            for id_, description in ledger.build_records(lab.client).items()
+            for id_, description in build_cache.descriptions(lab.client).items()
             if id_ not in before and (lab.id in description or description.startswith(CONTEXT_RECORD))
         ],
     )

@@ -1,11 +1,10 @@
 """Leave nothing behind: what the laboratory labelled can be found and removed, and nothing else is ever touched.
 
-Objects are found by label. The build cache carries no labels: its records are in a ledger (`ledger`).
+Objects are found by label. The build cache carries no labels: its records are in the `ledger`.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +13,8 @@ import docker
 from docker.errors import APIError, NotFound
 
 from .. import labels
-from . import ledger
+from ..wait import tries
+from . import build_cache, ledger
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def snapshot(client: docker.DockerClient) -> Snapshot:
         images=frozenset(images),
         networks=frozenset(item["Id"] for item in client.api.networks()),
         volumes=frozenset(item["Name"] for item in client.api.volumes()["Volumes"] or []),
-        build_cache=frozenset(f"{id_} {what}" for id_, what in ledger.build_records(client).items()),
+        build_cache=frozenset(f"{id_} {what}" for id_, what in build_cache.descriptions(client).items()),
     )
 
 
@@ -60,48 +60,70 @@ an engine in it, whose images go with it, took more than twenty on a busy machin
 
 
 @dataclass(frozen=True)
-class _Found:
+class Labelled:
+    """Something on the engine with one of our labels.
+
+    Attributes:
+        kind: ``container``, ``network``, ``volume`` or ``image``.
+        id: what it is removed by; of an image, its name.
+        name: what it is shown as.
+        labels: all that it has.
+    """
+
     kind: str
     id: str
     name: str
-    labels: dict[str, str]
+    labels: Mapping[str, str]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.name}"
+
+    @property
+    def lab(self) -> str:
+        """The id of the lab that made it; "" where no lab did."""
+        return self.labels.get(labels.LAB, "")
+
+    @property
+    def is_dead(self) -> bool:
+        """Whether the process that made it has ended."""
+        owner = labels.Owner.parse(self.labels.get(labels.OWNER, ""))
+        return owner is not None and owner.is_dead()
 
 
-def _find(client: docker.DockerClient) -> list[_Found]:
+def labelled(client: docker.DockerClient) -> list[Labelled]:
     """Everything on the engine that carries a lab's label and is ours, in an order in which it can be removed."""
     filters = {"label": labels.LAB}
     containers = client.api.containers(all=True, filters=filters)  # before the images: each one's image is there
     images = client.api.images(filters=filters)
     by_id = {image["Id"]: image for image in images}
     found = [
-        _Found("container", item["Id"], (item["Names"] or ["?"])[0].lstrip("/"), item["Labels"])
+        Labelled("container", item["Id"], (item["Names"] or ["?"])[0].lstrip("/"), item["Labels"])
         for item in containers
         if not _is_of_a_reader(item, by_id.get(item["ImageID"]))
     ]
-    found += [_Found("network", i["Id"], i["Name"], i["Labels"]) for i in client.api.networks(filters=filters)]
-    found += [_Found("volume", i["Name"], i["Name"], i["Labels"]) for i in client.api.volumes(filters)["Volumes"] or []]
-    for item in images:
-        lab = item["Labels"][labels.LAB]
-        found += [_Found("image", name, name, item["Labels"]) for name in _names_of_ours(item, f"dockerlab/{lab}:")]
-    return found
+    found += [Labelled("network", i["Id"], i["Name"], i["Labels"]) for i in client.api.networks(filters=filters)]
+    volumes = client.api.volumes(filters)["Volumes"] or []
+    found += [Labelled("volume", item["Name"], item["Name"], item["Labels"]) for item in volumes]
+    return found + [_image(item, name) for item in images for name in _names_of_ours(item)]
+
+
+def _image(image: Mapping[str, Any], name: str) -> Labelled:
+    return Labelled("image", name, name, image["Labels"])
 
 
 _NO_NAME = ("<none>:<none>", "<none>@<none>")
 """What engines before API 1.43 tell as the name of an image that has none."""
 
 
-def _names_of_ours(image: Mapping[str, Any], prefix: str) -> list[str]:
-    """The names under which an image with one of our labels is ours: its id, if it has no name at all.
+def _names_of_ours(image: Mapping[str, Any]) -> list[str]:
+    """The names under which an image with a lab's label is ours: its id, if it has no name at all.
 
     An image that the reader made from one of ours has inherited its labels. By its name we know that it is theirs.
-
-    Args:
-        prefix: how our own names begin, with the repository and the colon.
     """
     names = [name for name in image["RepoTags"] or [] if name not in _NO_NAME]
     if not names and all(name in _NO_NAME for name in image["RepoDigests"] or []):
         return [image["Id"]]
-    return [name for name in names if name.startswith(prefix)]
+    return [name for name in names if name.startswith(f"dockerlab/{image['Labels'][labels.LAB]}:")]
 
 
 def _is_of_a_reader(container: Mapping[str, Any], image: Mapping[str, Any] | None) -> bool:
@@ -110,24 +132,22 @@ def _is_of_a_reader(container: Mapping[str, Any], image: Mapping[str, Any] | Non
     Args:
         image: the container's image, if that has one of our labels.
     """
-    lab = container["Labels"][labels.LAB]
-    if not image or image["Labels"][labels.LAB] != lab:
+    if not image or image["Labels"][labels.LAB] != container["Labels"][labels.LAB]:
         return False
-    ours = _names_of_ours(image, f"dockerlab/{lab}:")
+    ours = _names_of_ours(image)
     theirs = {*(image["RepoTags"] or [])} - {*ours}
     return not ours or container["Image"] in theirs or f"{container['Image']}:latest" in theirs
 
 
-def _remove(client: docker.DockerClient, found: Iterable[_Found]) -> None:
-    """Remove objects. Another lab may sweep the same ones at the same time: what is gone need not be removed, and what
-    the engine refuses because somebody is at it already is asked for again.
+def _remove(client: docker.DockerClient, found: Iterable[Labelled]) -> None:
+    """Remove objects. Another lab may remove the same ones at the same time: what is gone need not be removed, and what
+    the engine refuses because it is being removed or used is tried again.
 
     Raises:
         APIError: the engine still refuses after `_PATIENCE_SECONDS`.
     """
-    deadline = time.monotonic() + _PATIENCE_SECONDS
     waiting = list(found)
-    while waiting:
+    for left in tries(_PATIENCE_SECONDS, every=0.1):
         refused = []
         for item in waiting:
             try:
@@ -136,15 +156,14 @@ def _remove(client: docker.DockerClient, found: Iterable[_Found]) -> None:
                 pass
             except APIError as error:
                 # Forbidden: a network has endpoints. Conflict: a removal is in progress, or a container uses an image.
-                if error.status_code not in (403, 409) or time.monotonic() > deadline:
+                if error.status_code not in (403, 409) or not left:
                     raise
                 refused.append(item)
-        waiting = refused
-        if waiting:
-            time.sleep(0.1)
+        if not (waiting := refused):
+            return
 
 
-def _remove_one(api: docker.APIClient, item: _Found) -> None:
+def _remove_one(api: docker.APIClient, item: Labelled) -> None:
     match item.kind:
         case "container":
             api.remove_container(item.id, v=True, force=True)
@@ -156,15 +175,6 @@ def _remove_one(api: docker.APIClient, item: _Found) -> None:
             api.remove_image(item.id, force=True)
 
 
-def _lab_of(item: _Found) -> str:
-    return item.labels.get(labels.LAB, "")
-
-
-def _is_dead(item: _Found) -> bool:
-    owner = labels.Owner.parse(item.labels.get(labels.OWNER, ""))
-    return owner is not None and owner.is_dead()
-
-
 def remove_lab(client: docker.DockerClient, lab: str) -> list[str]:
     """Remove all that one lab made. Return what is still there: an empty list, unless the engine refused.
 
@@ -172,33 +182,33 @@ def remove_lab(client: docker.DockerClient, lab: str) -> list[str]:
     """
     # Twice, if need be: a build that is broken off may take an image's name while that image is removed by it.
     for _ in range(2):
-        _remove(client, [item for item in _find(client) if _lab_of(item) == lab])
-        left = _find(client)
-        if not any(_lab_of(item) == lab for item in left):
+        _remove(client, [item for item in labelled(client) if item.lab == lab])
+        left = labelled(client)
+        if not any(item.lab == lab for item in left):
             break
     if not left:
-        ledger.prune(client, lambda: bool(_find(client)))
-    return [f"{item.kind} {item.name}" for item in left if _lab_of(item) == lab]
+        ledger.prune(client, lambda: bool(labelled(client)))
+    return [str(item) for item in left if item.lab == lab]
 
 
 def remove_containers(client: docker.DockerClient, lab: str) -> None:
-    """Remove a lab's containers, and leave the rest of it: whoever waits for one of them waits no longer."""
-    _remove(client, [item for item in _find(client) if item.kind == "container" and _lab_of(item) == lab])
+    """Remove a lab's containers, and nothing else of it: what waits for one of them waits no longer."""
+    _remove(client, [item for item in labelled(client) if item.kind == "container" and item.lab == lab])
 
 
 def sweep(client: docker.DockerClient) -> list[str]:
     """Remove what labs left whose process is dead: a killed kernel, a crashed audit. Return what was removed."""
-    found = _find(client)
-    dead = [item for item in found if _is_dead(item)]
+    found = labelled(client)
+    dead = [item for item in found if item.is_dead]
     _remove(client, dead)
     if dead == found:
-        ledger.prune(client, lambda: bool(_find(client)))
-    return [f"{item.kind} {item.name}" for item in dead]
+        ledger.prune(client, lambda: bool(labelled(client)))
+    return [str(item) for item in dead]
 
 
 def leftovers(client: docker.DockerClient) -> list[str]:
     """What dead labs left on the engine, a line each."""
-    return [f"{item.kind} {item.name}" for item in _find(client) if _is_dead(item)]
+    return [str(item) for item in labelled(client) if item.is_dead]
 
 
 def clean(client: docker.DockerClient) -> list[str]:
@@ -206,10 +216,10 @@ def clean(client: docker.DockerClient) -> list[str]:
 
     Return what was removed, a line each.
     """
-    found = _find(client)
+    found = labelled(client)
     for image in client.api.images(filters={"label": f"{labels.BASE}=1"}):
-        names = [name for name in image["RepoTags"] or [] if name.startswith(f"{labels.BASE_REPOSITORY}:")]
-        found += [_Found("image", name, name, image["Labels"]) for name in names]
+        names = image["RepoTags"] or []
+        found += [_image(image, name) for name in names if name.startswith(f"{labels.BASE_REPOSITORY}:")]
     _remove(client, found)
     ledger.prune(client, lambda: False)
-    return list(dict.fromkeys(f"{item.kind} {item.name}" for item in found))
+    return list(dict.fromkeys(str(item) for item in found))
