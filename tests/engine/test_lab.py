@@ -15,6 +15,7 @@ from dockerlab.build import build
 from dockerlab.lab import cleanup, ledger
 from dockerlab.lab.lab import Lab
 from dockerlab.labels import Owner
+from engine_snapshot import snapshot
 
 
 def everything_of(lab: Lab) -> None:
@@ -137,9 +138,9 @@ def test_a_lab_on_another_machine_is_not_swept(own_machine, lab, client):
 
 
 def test_the_snapshot_names_what_is_new_and_what_is_gone(lab, client):
-    before = cleanup.snapshot(client)
+    before = snapshot(client)
     client.volumes.create(lab.name("new"), labels=lab.labels)
-    after = cleanup.snapshot(client)
+    after = snapshot(client)
     # Other tests make and remove things of their own in the same moment.
     assert [line for line in before.difference(after) if lab.id in line] == [f"volumes: {lab.name('new')} is new"]
     assert [line for line in after.difference(before) if lab.id in line] == [f"volumes: {lab.name('new')} is gone"]

@@ -12,6 +12,7 @@ import pytest
 from dockerlab.deploy import swarm
 from dockerlab.errors import LabError, PortTaken, SwarmFailed, SwarmNotAllowed
 from dockerlab.lab import cleanup
+from engine_snapshot import snapshot
 
 SERVER = ["python3", "-m", "http.server", "80"]
 
@@ -133,7 +134,7 @@ def test_a_process_that_is_killed_in_the_middle_of_an_update_leaves_nothing(clie
         assert {item.kind for item in mine} == {"container", "image", "network", "volume"}
         [node] = [client.containers.get(item.id) for item in mine if item.kind == "container"]
         anonymous = {mount["Name"] for mount in node.attrs["Mounts"]}
-        assert anonymous <= cleanup.snapshot(client).volumes
+        assert anonymous <= snapshot(client).volumes
     finally:
         process.send_signal(signal.SIGKILL)
         process.wait(timeout=30)
@@ -141,4 +142,4 @@ def test_a_process_that_is_killed_in_the_middle_of_an_update_leaves_nothing(clie
     cleanup.sweep(client)
     assert [item for item in cleanup.labelled(client) if item.lab == lab_id] == []
     assert client.info()["Swarm"] == state
-    assert anonymous.isdisjoint(cleanup.snapshot(client).volumes)  # the node's own volume has no label, and no name
+    assert anonymous.isdisjoint(snapshot(client).volumes)  # the node's own volume has no label, and no name

@@ -17,6 +17,7 @@ import pytest
 from dockerlab import engine, labels
 from dockerlab.errors import EngineMissing, EngineUnreachable
 from dockerlab.lab import cleanup
+from engine_snapshot import Snapshot, snapshot
 
 LEFT = pytest.StashKey[list[str]]()
 """What is not as it was before, and was not swept, a line each; after the run, in its configuration's stash."""
@@ -38,7 +39,7 @@ def pytest_configure(config: pytest.Config) -> None:
 class LeaveNothing:
     def __init__(self, config: pytest.Config) -> None:
         self.shared = config.getoption("--shared-engine")
-        self.before: cleanup.Snapshot | None = None
+        self.before: Snapshot | None = None
         self.left: list[str] = []
         self.id = secrets.token_hex(4)
         # Whoever runs the tests has attempts at exercises in a workspace of their own, and the tests must not touch it.
@@ -49,7 +50,7 @@ class LeaveNothing:
         with found_client() as client:
             if client:
                 cleanup.sweep(client)
-                self.before = cleanup.snapshot(client)
+                self.before = snapshot(client)
                 # As if another learner had a lesson open: the build cache stays to the end of the run.
                 own = {labels.LAB: self.id, labels.LESSON: "tests", labels.OWNER: str(labels.Owner.current())}
                 client.volumes.create(f"dockerlab-{self.id}-open", labels=own)
@@ -70,7 +71,7 @@ class LeaveNothing:
         if client and self.shared:
             return []
         if client and self.before:
-            return self.before.difference(cleanup.snapshot(client))
+            return self.before.difference(snapshot(client))
         if client:
             return ["an engine was started during the run, so nothing can be compared: `make setup` first"]
         return ["the engine is gone"] if self.before else []

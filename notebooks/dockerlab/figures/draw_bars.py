@@ -6,23 +6,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from ..errors import LabError
 from ..records import ImageContent, ImageLayer
-from .picture import (
-    BLUE,
-    EDGE,
-    GAP,
-    GREEN,
-    INK,
-    MARGIN,
-    MUTED,
-    ORANGE,
-    RED,
-    SMALL,
-    WIDTH,
-    Canvas,
-    Picture,
-    text_width,
-    widest,
-)
+from . import colors
+from .picture import GAP, MARGIN, SMALL, WIDTH, Canvas, Picture, text_width, widest
 
 HEAD = 44
 LANE = 34
@@ -33,7 +18,7 @@ LEGEND = 36
 MEMORY_LANE = 44
 MEMORY_BAR = 26
 
-FILLS = ((BLUE, ""), (ORANGE, "////"), (GREEN, "...."), (RED, "xxxx"))
+FILLS = ((colors.BLUE, ""), (colors.ORANGE, "////"), (colors.GREEN, "...."), (colors.RED, "xxxx"))
 """A colour and a hatch for each part; parts beyond these share the last."""
 
 BASE = "base image"
@@ -50,13 +35,13 @@ def memory(measured: Mapping[str, Sequence[int]]) -> Picture:
     """
     canvas = Canvas(HEAD + MEMORY_LANE * len(measured) + MARGIN)
     left, scale = _columns(measured, [sum(sizes) for sizes in measured.values()])
-    canvas.text(left, HEAD / 2, "resident set size; each part is one process", SMALL, MUTED)
+    canvas.text(left, HEAD / 2, "resident set size; each part is one process", SMALL, colors.MUTED)
     for number, (name, sizes) in enumerate(measured.items()):
         y = HEAD + MEMORY_LANE * (number + 0.5)
         canvas.text(MARGIN, y, name, weight="bold")
-        parts = [(size, BLUE, "") for size in sorted(sizes, reverse=True)]
+        parts = [(size, colors.BLUE, "") for size in sorted(sizes, reverse=True)]
         _stacked(canvas, left, y, scale, parts, MEMORY_BAR, edge_width=2)
-    canvas.line([left, left], [HEAD, HEAD + MEMORY_LANE * len(measured)], EDGE, above=3)
+    canvas.line([left, left], [HEAD, HEAD + MEMORY_LANE * len(measured)], colors.EDGE, above=3)
     # No sizes in words: they differ from run to run.
     order = sorted(measured, key=lambda name: sum(measured[name]))
     counts = ", ".join(f"{name}: {len(sizes)} process{'es' * (len(sizes) > 1)}" for name, sizes in measured.items())
@@ -78,7 +63,7 @@ def sizes(contents: Mapping[str, ImageContent], parts: Mapping[str, str]) -> Pic
         do = "Give at least one image's content: sizes({'page': content(lab, image)}, parts)."
         raise LabError("There is no image to draw.", do)
     names = list(dict.fromkeys([*parts.values(), OTHER]))
-    fills = {name: FILLS[min(number, len(FILLS) - 1)] for number, name in enumerate(names)} | {BASE: (EDGE, "")}
+    fills = {name: FILLS[min(number, len(FILLS) - 1)] for number, name in enumerate(names)} | {BASE: (colors.EDGE, "")}
     rows = [(BASE, {BASE: next(iter(contents.values())).base_bytes})]
     rows += [(name, _summed(image.layers, parts, names)) for name, image in contents.items()]
     totals = [sum(row.values()) for _, row in rows]
@@ -87,18 +72,20 @@ def sizes(contents: Mapping[str, ImageContent], parts: Mapping[str, str]) -> Pic
     height = HEAD + LANE * len(rows) + LEGEND
     canvas = Canvas(height)
     left, scale = _columns([name for name, _ in rows], totals)
-    canvas.text(left, HEAD / 2, "content of the layers that each adds to the base image, not compressed", SMALL, MUTED)
+    canvas.text(
+        left, HEAD / 2, "content of the layers that each adds to the base image, not compressed", SMALL, colors.MUTED
+    )
     for number, (name, row) in enumerate(rows):
         y = HEAD + LANE * (number + 0.5)
-        canvas.text(MARGIN, y, name, color=MUTED if name == BASE else INK, weight="bold")
+        canvas.text(MARGIN, y, name, color=colors.MUTED if name == BASE else colors.INK, weight="bold")
         _stacked(canvas, left, y, scale, [(size, *fills[part]) for part, size in row.items()], BAR)
-    canvas.line([MARGIN, WIDTH - MARGIN], [HEAD + LANE] * 2, EDGE)
+    canvas.line([MARGIN, WIDTH - MARGIN], [HEAD + LANE] * 2, colors.EDGE)
 
     x, y = left, height - LEGEND / 2 - 2
     for name in names:
         if any(row.get(name, 0) > least for _, row in rows):
             canvas.bar(x, y - 7, 30, 14, *fills[name])
-            canvas.text(x + 38, y, name, SMALL, MUTED)
+            canvas.text(x + 38, y, name, SMALL, colors.MUTED)
             x += 38 + text_width(name, SMALL) + 28
     # No sizes in words: they differ with the machine and the day.
     seen = [(name, [part for part, size in row.items() if size > least]) for name, row in rows[1:]]
@@ -127,11 +114,11 @@ def costs(measured: Mapping[str, Mapping[str, float]], megabytes: Collection[str
     for position, column in enumerate(columns):
         x = left + position * (width + GAP)
         largest = max(row[column] for row in measured.values()) or 1
-        canvas.text(x, HEAD / 2, column, SMALL, MUTED)
+        canvas.text(x, HEAD / 2, column, SMALL, colors.MUTED)
         for number, row in enumerate(measured.values()):
             y = HEAD + LANE * (number + 0.5)
             length = row[column] / largest * (width - number_width - 6)
-            canvas.bar(x, y - BAR / 2, length, BAR, BLUE)
+            canvas.bar(x, y - BAR / 2, length, BAR, colors.BLUE)
             shown = f"{row[column]:.0f} MB" if column in megabytes else f"{row[column]:.2f} s"
             canvas.text(x + length + 6, y, shown, SMALL)
     for number, name in enumerate(measured):

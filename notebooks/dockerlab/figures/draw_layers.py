@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from ..errors import LabError
 from ..records import Build, Step
-from .picture import BLUE, INK, MARGIN, MUTED, WIDTH, Canvas, Picture, shortened, text_width
+from . import colors
+from .picture import MARGIN, WIDTH, Canvas, Picture, shortened, text_width
 
 _GAP = 14
 _MOST_IN_A_ROW = 5
@@ -70,7 +71,7 @@ def layers(
                 y = top + (caption - 1 - len(lines) + number) * _LINE
                 canvas.text(left, y, line, _NAME, weight="bold", va="center")
             seconds = f"whole build {named[name].seconds:.2f} s"
-            canvas.text(left, top + (caption - 1) * _LINE, seconds, _TEXT, MUTED, va="center")
+            canvas.text(left, top + (caption - 1) * _LINE, seconds, _TEXT, colors.MUTED, va="center")
             for number, step in enumerate(named[name].steps):
                 _block(canvas, left, top + caption * _LINE + number * _BLOCK, width, step, longest)
         top += caption * _LINE + stack * _BLOCK + _BETWEEN
@@ -81,7 +82,7 @@ def layers(
 def _block(canvas: Canvas, x: float, y: float, width: float, step: Step, longest: float) -> None:
     height = _BLOCK - 5
     _box(canvas, x, y, width, height, cached=step.cached)
-    text, color = x + _STRIP + 7, MUTED if step.cached else INK
+    text, color = x + _STRIP + 7, colors.MUTED if step.cached else colors.INK
     keyword, _, arguments = _fitted(step.instruction, width - _STRIP - 12).partition(" ")
     offset = text_width(keyword + " ", _TEXT, family="monospace", weight="bold")
     canvas.text(text, y + 12, keyword, _TEXT, color, family="monospace", weight="bold", va="center")
@@ -89,13 +90,13 @@ def _block(canvas: Canvas, x: float, y: float, width: float, step: Step, longest
     canvas.text(text, y + 26, "cached" if step.cached else f"built  {step.seconds:.2f} s", _TEXT, color, va="center")
     if not step.cached:
         bar = (width - _STRIP) * (step.seconds / longest if longest else 0)
-        canvas.bar(x + _STRIP, y + height - _BAR, bar, _BAR, BLUE, line=0)
+        canvas.bar(x + _STRIP, y + height - _BAR, bar, _BAR, colors.BLUE, line=0)
 
 
 def _box(canvas: Canvas, x: float, y: float, width: float, height: float, *, cached: bool) -> None:
-    edge = _CACHED_EDGE if cached else BLUE
+    edge = _CACHED_EDGE if cached else colors.BLUE
     canvas.bar(x, y, width, height, "white" if cached else _BUILT, edge=edge)
-    canvas.bar(x, y, _STRIP, height, "white" if cached else BLUE, "//////" if cached else "", edge=edge)
+    canvas.bar(x, y, _STRIP, height, "white" if cached else colors.BLUE, "//////" if cached else "", edge=edge)
 
 
 def _legend(canvas: Canvas, x: float, y: float) -> None:
@@ -104,7 +105,7 @@ def _legend(canvas: Canvas, x: float, y: float) -> None:
         (True, "cached: taken from the build cache"),
     ):
         _box(canvas, x, y - 7, 30, 14, cached=cached)
-        canvas.text(x + 38, y, meaning, _TEXT, MUTED, va="center")
+        canvas.text(x + 38, y, meaning, _TEXT, colors.MUTED, va="center")
         x += 38 + text_width(meaning, _TEXT) + 28
 
 

@@ -8,23 +8,8 @@ from urllib.parse import urlsplit
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
 from ..records import Seen
-from .picture import (
-    BLUE,
-    EDGE,
-    GREEN,
-    INK,
-    MARGIN,
-    MUTED,
-    RED,
-    SMALL,
-    TEXT,
-    WIDTH,
-    Canvas,
-    Picture,
-    points,
-    shortened,
-    text_width,
-)
+from . import colors
+from .picture import MARGIN, SMALL, TEXT, WIDTH, Canvas, Picture, points, shortened, text_width
 
 HEAD = 34
 BOX_WIDTHS = (218, 254, 236)
@@ -58,7 +43,7 @@ def path(seen: Sequence[Seen]) -> Picture:
     for number, record in enumerate(seen):
         top = MARGIN / 2 + number * ROW
         if number:
-            canvas.line([MARGIN, WIDTH - MARGIN], [top - 4, top - 4], EDGE)
+            canvas.line([MARGIN, WIDTH - MARGIN], [top - 4, top - 4], colors.EDGE)
         _draw(canvas, record, top)
     return canvas.picture(f"Path of a request. {' '.join(map(_alt, seen))}")
 
@@ -80,11 +65,11 @@ def _draw(canvas: Canvas, seen: Seen, top: float) -> None:
 
     for sender, receiver, scheme in ((client, proxy, url.scheme), (proxy, application, "http")):
         start, end, y = sender[0] + sender[2], receiver[0], top + HEAD + BOX / 2
-        _arrow(canvas, (start, y), (end, y), BLUE if scheme == "https" else INK)
+        _arrow(canvas, (start, y), (end, y), colors.BLUE if scheme == "https" else colors.INK)
         canvas.text((start + end) / 2, y - 7, scheme, SMALL, ha="center", va="bottom")
 
     is_right = _is_right_redirect(seen)
-    color = GREEN if is_right else RED
+    color = colors.GREEN if is_right else colors.RED
     start, end, y = left + width / 2, client[0] + client[2] / 2, bottom + ANSWER - 8
     canvas.line([start, start, end], [bottom + 2, y, y], color, 1.5, dashes=() if is_right else DASHES)
     _arrow(canvas, (end, y), (end, bottom), color)
@@ -128,9 +113,11 @@ def _box(canvas: Canvas, box: tuple[float, float, float], title: str, does: str,
     """A box with text. Its place is its left, its top and its width."""
     left, top, width = box
     style = "round,pad=0,rounding_size=6"
-    canvas.axes.add_patch(FancyBboxPatch((left, top), width, BOX, boxstyle=style, fc="white", ec=MUTED, lw=points(1.2)))
+    canvas.axes.add_patch(
+        FancyBboxPatch((left, top), width, BOX, boxstyle=style, fc="white", ec=colors.MUTED, lw=points(1.2))
+    )
     canvas.text(left + PADDING, _line(top, 0), title, SMALL, weight="bold")
-    canvas.text(left + PADDING, _line(top, 1), does, SMALL - 1, MUTED)
+    canvas.text(left + PADDING, _line(top, 1), does, SMALL - 1, colors.MUTED)
     for number, text in enumerate(lines[: LINES - 2], start=2):
         canvas.text(left + PADDING, _line(top, number), _shortened(text, width - 2 * PADDING), SMALL)
 
@@ -141,7 +128,7 @@ def _line(top: float, number: int) -> float:
 
 def _judged(canvas: Canvas, x: float, y: float, text: str, is_right: bool, width: float) -> None:
     """A text with a tick or a cross before it: another shape, not another colour alone."""
-    canvas.text(x, y, "✓" if is_right else "✗", TEXT + 1, GREEN if is_right else RED, weight="bold")
+    canvas.text(x, y, "✓" if is_right else "✗", TEXT + 1, colors.GREEN if is_right else colors.RED, weight="bold")
     canvas.text(x + MARK, y, _shortened(text, width - MARK), SMALL)
 
 

@@ -7,21 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ..records import Event, Request, Rollout, Traffic
-from .picture import (
-    BLUE,
-    EDGE,
-    GREEN,
-    INK,
-    MARGIN,
-    MUTED,
-    ORANGE,
-    RED,
-    SMALL,
-    WIDTH,
-    Canvas,
-    Picture,
-    text_width,
-)
+from . import colors
+from .picture import MARGIN, SMALL, WIDTH, Canvas, Picture, text_width
 
 HEAD = 62
 """Above the bars of a panel: its title, and the names of the events."""
@@ -34,8 +21,15 @@ LEFT = 88
 BIN_SECONDS = 0.25
 
 # Each version has another colour and another pattern.
-_STYLES = ((BLUE, ""), (ORANGE, "//"), (GREEN, ".."), ("#cc79a7", "--"), ("#56b4e9", "\\\\"), ("#f0e442", "xx"))
-_LOST = (RED, "xxxx")
+_STYLES = (
+    (colors.BLUE, ""),
+    (colors.ORANGE, "//"),
+    (colors.GREEN, ".."),
+    ("#cc79a7", "--"),
+    ("#56b4e9", "\\\\"),
+    ("#f0e442", "xx"),
+)
+_LOST = (colors.RED, "xxxx")
 
 
 def requests(
@@ -66,7 +60,7 @@ def requests(
     top = 0.0
     for (title, (traffic, events)), height in zip(drawn.items(), heights, strict=True):
         if top:
-            canvas.line([MARGIN, WIDTH - MARGIN], [top, top], EDGE)
+            canvas.line([MARGIN, WIDTH - MARGIN], [top, top], colors.EDGE)
         canvas.text(MARGIN, top + 18, title, weight="bold")
         bottom = top + height - FOOT
         _bars(canvas, traffic, styles, top + HEAD + UP, scale)
@@ -117,18 +111,18 @@ def _bars(canvas: Canvas, traffic: Traffic, styles: Mapping[str, tuple[str, str]
                 canvas.bar(x, y, width, part, *style, line=0, above=3)
         if counts[None]:
             canvas.bar(x, zero, width, counts[None] / scale.most * DOWN, *_LOST, line=0, above=3)
-    canvas.line([LEFT, WIDTH - MARGIN], [zero, zero], INK, 1.2, above=4)
-    canvas.text(MARGIN, zero - UP / 2, "answered", SMALL, MUTED)
+    canvas.line([LEFT, WIDTH - MARGIN], [zero, zero], colors.INK, 1.2, above=4)
+    canvas.text(MARGIN, zero - UP / 2, "answered", SMALL, colors.MUTED)
     if traffic.failed:
-        canvas.text(MARGIN, zero + DOWN / 2, "lost", SMALL, MUTED)
+        canvas.text(MARGIN, zero + DOWN / 2, "lost", SMALL, colors.MUTED)
 
 
 def _axis(canvas: Canvas, bottom: float, scale: _Scale) -> None:
     step = next(step for step in (1, 2, 5, 10, 20, 50, 100) if scale.longest / step <= 10)
     for seconds in range(0, int(scale.longest) + 1, step):
         x = scale.x(seconds)
-        canvas.line([x, x], [bottom, bottom + 4], MUTED)
-        canvas.text(x, bottom + 7, f"{seconds} s", SMALL, MUTED, ha="center", va="top")
+        canvas.line([x, x], [bottom, bottom + 4], colors.MUTED)
+        canvas.text(x, bottom + 7, f"{seconds} s", SMALL, colors.MUTED, ha="center", va="top")
 
 
 def _events(canvas: Canvas, events: Sequence[Event], top: float, bottom: float, scale: _Scale) -> None:
@@ -137,7 +131,7 @@ def _events(canvas: Canvas, events: Sequence[Event], top: float, bottom: float, 
     for event in events:
         x = scale.x(event.seconds)
         y = top + HEAD - 10
-        canvas.line([x, x], [y + 8, bottom], INK, 1.2, dashes=(4, 3), above=5)
+        canvas.line([x, x], [y + 8, bottom], colors.INK, 1.2, dashes=(4, 3), above=5)
         width = text_width(event.what, SMALL)
         start = max(min(x - width / 2, WIDTH - MARGIN - width), LEFT)
         if start < taken:  # the one before is in the way: a line higher

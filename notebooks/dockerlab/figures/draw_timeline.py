@@ -7,26 +7,8 @@ from typing import NamedTuple
 
 from ..errors import LabError
 from ..records import Request, Stop
-from .picture import (
-    BLUE,
-    CARD,
-    EDGE,
-    GAP,
-    GREEN,
-    INK,
-    MARGIN,
-    MUTED,
-    ORANGE,
-    RED,
-    SMALL,
-    TEXT,
-    WIDTH,
-    Canvas,
-    Picture,
-    ink_width,
-    points,
-    shortened,
-)
+from . import colors
+from .picture import GAP, MARGIN, SMALL, TEXT, WIDTH, Canvas, Picture, ink_width, points, shortened
 
 HEAD = 44
 LANE = 34
@@ -65,7 +47,7 @@ def timeline(stops: Sequence[Stop]) -> Picture:
     top = HEAD
     for number, stop in enumerate(stops):
         if number:
-            canvas.line([MARGIN, WIDTH - MARGIN], [top, top], EDGE, above=1)
+            canvas.line([MARGIN, WIDTH - MARGIN], [top, top], colors.EDGE, above=1)
         _draw_grace(canvas, scale, stop, top)
         _draw_stop(canvas, scale, stop, top + LANE / 2 + 2)
         top += LANE
@@ -103,9 +85,9 @@ class _Scale:
 def _draw_axis(canvas: Canvas, scale: _Scale, stops: Sequence[Stop], top: float, bottom: float) -> None:
     for seconds in scale.ticks:
         x = scale.x(seconds)
-        canvas.line([x, x], [top, bottom], EDGE, above=0)
-        canvas.text(x, bottom + 8, f"{seconds:g} s", SMALL, MUTED, ha="center", va="top")
-    canvas.line([scale.x(0), scale.x(0)], [top - 8, bottom], INK, 1.5)
+        canvas.line([x, x], [top, bottom], colors.EDGE, above=0)
+        canvas.text(x, bottom + 8, f"{seconds:g} s", SMALL, colors.MUTED, ha="center", va="top")
+    canvas.line([scale.x(0), scale.x(0)], [top - 8, bottom], colors.INK, 1.5)
     signals = {stop.events[0].what for stop in stops}
     titles = [(0, signals.pop() if len(signals) == 1 else "stop signal")]
     if (grace := _common_grace(stops)) and grace <= scale.last:
@@ -118,13 +100,13 @@ def _draw_grace(canvas: Canvas, scale: _Scale, stop: Stop, top: float) -> None:
     if stop.grace_seconds <= scale.last:
         x = scale.x(stop.grace_seconds)
         bottom = top + LANE + REQUEST * len(stop.requests)
-        canvas.line([x, x], [top, bottom], RED, 1.5, dashes=DASHES)
+        canvas.line([x, x], [top, bottom], colors.RED, 1.5, dashes=DASHES)
 
 
 def _draw_stop(canvas: Canvas, scale: _Scale, stop: Stop, y: float) -> None:
     canvas.text(MARGIN, y, _shortened(stop.name), weight="bold")
     x = scale.x(_end(stop))
-    canvas.line([scale.x(0), x], [y, y], BLUE, 9, above=3, butt=True)
+    canvas.line([scale.x(0), x], [y, y], colors.BLUE, 9, above=3, butt=True)
     _mark(canvas, x, y, "killed" if stop.killed else "ended")
     for event in stop.events:
         if event.what == "shutdown":
@@ -133,9 +115,9 @@ def _draw_stop(canvas: Canvas, scale: _Scale, stop: Stop, y: float) -> None:
 
 
 def _draw_request(canvas: Canvas, scale: _Scale, request: Request, y: float) -> None:
-    canvas.text(MARGIN, y, _shortened(request.path), color=MUTED)
+    canvas.text(MARGIN, y, _shortened(request.path), color=colors.MUTED)
     start, end = scale.x(request.started_seconds), scale.x(request.started_seconds + request.seconds)
-    canvas.line([start, end], [y, y], ORANGE, 4, above=3, butt=True)
+    canvas.line([start, end], [y, y], colors.ORANGE, 4, above=3, butt=True)
     if request.fate == "answered":
         _mark(canvas, end - 5, y, "answered")  # the tip of the arrow is the end
     else:
@@ -155,11 +137,11 @@ class _Mark(NamedTuple):
 
 
 _MARKS = {
-    "shutdown": _Mark("lifespan shutdown ran", "D", 9, GREEN),
-    "ended": _Mark("ended by itself", "|", 19, BLUE, 4),
-    "killed": _Mark("killed (SIGKILL)", "X", 15, RED, 1, CARD),
-    "answered": _Mark("request answered", ">", 11, ORANGE),
-    "lost": _Mark("request lost", "x", 9, INK, 3),
+    "shutdown": _Mark("lifespan shutdown ran", "D", 9, colors.GREEN),
+    "ended": _Mark("ended by itself", "|", 19, colors.BLUE, 4),
+    "killed": _Mark("killed (SIGKILL)", "X", 15, colors.RED, 1, colors.CARD),
+    "answered": _Mark("request answered", ">", 11, colors.ORANGE),
+    "lost": _Mark("request lost", "x", 9, colors.INK, 3),
 }
 
 
@@ -179,11 +161,11 @@ def _draw_legend(canvas: Canvas, stops: Sequence[Stop], y: float) -> None:
     for kind, mark in _MARKS.items():
         if kind in drawn:
             _mark(canvas, x, y, kind)
-            canvas.text(x + 13, y, mark.meaning, SMALL, MUTED, va="center")
+            canvas.text(x + 13, y, mark.meaning, SMALL, colors.MUTED, va="center")
             x += 13 + _width(mark.meaning, SMALL, "normal") + GAP
     if _common_grace(stops) is None:
-        canvas.line([x, x], [y - 8, y + 8], RED, 1.5, dashes=DASHES)
-        canvas.text(x + 10, y, GRACE, SMALL, MUTED, va="center")
+        canvas.line([x, x], [y - 8, y + 8], colors.RED, 1.5, dashes=DASHES)
+        canvas.text(x + 10, y, GRACE, SMALL, colors.MUTED, va="center")
 
 
 def _common_grace(stops: Sequence[Stop]) -> int | None:

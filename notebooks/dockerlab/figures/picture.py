@@ -16,6 +16,8 @@ from matplotlib.font_manager import FontProperties
 from matplotlib.patches import Rectangle
 from matplotlib.textpath import TextPath
 
+from .colors import CARD, EDGE, INK
+
 CSS_PIXELS_PER_INCH = 96
 SCALE = 2
 """Pixels of the image for each pixel of the page, so that it is sharp on dense screens."""
@@ -27,17 +29,6 @@ MARGIN = 20
 GAP = 18
 TEXT = 13
 SMALL = 12
-
-# Ink on a light card, the same in every theme. Okabe and Ito's colours differ for colour-blind readers too; still, no
-# figure tells anything by colour alone.
-CARD = "#fbfbfc"
-EDGE = "#d5d8de"
-INK = "#1f2328"
-MUTED = "#667080"
-BLUE = "#0072b2"
-ORANGE = "#e69f00"
-GREEN = "#009e73"
-RED = "#d55e00"
 
 
 class Picture:
