@@ -294,7 +294,7 @@ class Rollout:
 
 
 @dataclass(frozen=True)
-class Seen:
+class SeenRequest:
     """What an application made of requests that reached it through a TLS termination proxy.
 
     An address is given as whose it is, since the numbers differ with each network: ``the client`` (as the proxy saw

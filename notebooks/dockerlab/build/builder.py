@@ -134,14 +134,14 @@ def _settle_heads(lab: Lab, parsed: dockerfiles.Dockerfile, target: str | None, 
     That build is a precaution: what is wrong with the project, the project's own build tells.
     """
     for base, text in parsed.heads(target, arguments):
-        if text in lab.cached_beginnings:
+        if text in lab.cached_prefixes:
             continue
         with contextlib.suppress(LabError, APIError, DockerException, requests.RequestException, OSError):
             lab.client.api.inspect_image(base)  # what would have to be pulled is left to the project's build, and shown
             # One at a time: of two that carry the step out together, the later end is what counts.
             with ledger.alone(lab.client, _HEAD_SECONDS):
                 _settle(lab, text, arguments)
-        lab.cached_beginnings.add(text)
+        lab.cached_prefixes.add(text)
 
 
 def _settle(lab: Lab, text: str, arguments: Mapping[str, str]) -> None:

@@ -28,7 +28,7 @@ from docker.models.networks import Network
 from ..engine import engine_errors
 from ..errors import CertificateRefused, LabError
 from ..lab.lab import Lab
-from ..records import Build, Seen
+from ..records import Build, SeenRequest
 from ..run.container import Service, _start, asking, creating, looking, serve
 from ..run.stop import STARTUP_SECONDS, Variant
 
@@ -515,7 +515,7 @@ def ask(
     name: str | None = None,
     prefix: str = "",
     headers: Mapping[str, str] | None = None,
-) -> Seen:
+) -> SeenRequest:
     """Ask an application through the proxy, and record what it makes of that.
 
     The application is one like that of lesson 06: `/seen` tells what it believes, `/items` redirects to `/items/`.
@@ -559,7 +559,7 @@ def ask(
     passed = {header: told["headers"][header] for header in _HEADERS if header in told["headers"]}
     claimed = {header.lower(): value for header, value in (headers or {}).items()}
     servers = schema.json().get("servers", []) if schema.status_code == 200 else []
-    return Seen(
+    return SeenRequest(
         name=name or host.split(".")[0],
         url=f"{url}/seen",
         passed=told_by_whose(passed),

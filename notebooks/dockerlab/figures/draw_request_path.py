@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
-from ..records import Seen
+from ..records import SeenRequest
 from . import colors
 from .picture import MARGIN, SMALL, TEXT, WIDTH, Canvas, Picture, points, shortened, text_width
 
@@ -33,7 +33,7 @@ _TITLES = {
 }
 
 
-def path(seen: Sequence[Seen]) -> Picture:
+def path(seen: Sequence[SeenRequest]) -> Picture:
     """Draw the path of a request for each record, one below the other.
 
     Args:
@@ -48,7 +48,7 @@ def path(seen: Sequence[Seen]) -> Picture:
     return canvas.picture(f"Path of a request. {' '.join(map(_alt, seen))}")
 
 
-def _draw(canvas: Canvas, seen: Seen, top: float) -> None:
+def _draw(canvas: Canvas, seen: SeenRequest, top: float) -> None:
     canvas.text(MARGIN, top + HEAD / 2, _shortened(seen.name, TITLE_WIDTH), TEXT + 1, weight="bold")
     url = urlsplit(seen.url)
     between = (WIDTH - 2 * MARGIN - sum(BOX_WIDTHS)) / 2
@@ -81,7 +81,7 @@ def _lines(headers: Mapping[str, str]) -> list[str]:
     return [f"{_TITLES.get(name.lower(), name)}: {value}" for name, value in headers.items()]
 
 
-def _conclusions(seen: Seen) -> list[tuple[str, bool]]:
+def _conclusions(seen: SeenRequest) -> list[tuple[str, bool]]:
     """What the application takes to be so, and whether that is right."""
     return [
         (f"scheme: {seen.scheme}", seen.scheme == urlsplit(seen.url).scheme),
@@ -89,12 +89,12 @@ def _conclusions(seen: Seen) -> list[tuple[str, bool]]:
     ]
 
 
-def _is_right_redirect(seen: Seen) -> bool:
+def _is_right_redirect(seen: SeenRequest) -> bool:
     url, location = urlsplit(seen.url), urlsplit(seen.location)
     return (url.scheme, url.netloc) == (location.scheme, location.netloc)
 
 
-def _alt(seen: Seen) -> str:
+def _alt(seen: SeenRequest) -> str:
     claimed = f"the client claims {', '.join(_lines(seen.claimed))}; " if seen.claimed else ""
     passed = ", ".join(_lines(seen.passed))
     conclusions = ", ".join(f"{text} ({_verdict(is_right)})" for text, is_right in _conclusions(seen))

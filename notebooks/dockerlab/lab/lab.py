@@ -32,7 +32,7 @@ class Lab:
         base_image: the image to pass as the build argument BASE_IMAGE.
         workspace: the folder that the lesson writes its files in.
         labels: what everything made for this lab is labelled with.
-        cached_beginnings: the beginnings of Dockerfiles that `build` has put into the build cache already.
+        cached_prefixes: the beginnings of Dockerfiles that `build` has put into the build cache.
         pulled: the images that `build` has pulled: they go when the lab is closed.
     """
 
@@ -55,7 +55,7 @@ class Lab:
             labels.OWNER: str(labels.Owner.current()),
         }
         self.workspace, self._lock = workspace.claim(lesson, before)
-        self.cached_beginnings: set[str] = set()
+        self.cached_prefixes: set[str] = set()
         self.pulled: set[str] = set()
         try:
             # An empty volume marks the lab as open from its first moment: others see it by its label, and keep the
