@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,31 +18,27 @@ from .audit import command as auditing
 from .engine import diagnosis
 from .engine.own import embedded
 from .errors import EngineMissing, LabError
-from .lab import sweep as cleaning
-from .lab import workspace
+from .lab import cleanup, workspace
 
 UNUSABLE = 2
 """The exit code where there is no engine, or no base image, to work with."""
 
 console = Console(highlight=False, soft_wrap=True)
-errors = Console(highlight=False, soft_wrap=True, stderr=True)
 
 
 class Commands(TyperGroup):
-    """Commands whose errors are two sentences, what was seen and what to do, in place of a traceback."""
+    """Commands whose errors are two sentences (what was seen, what to do) in place of a traceback."""
 
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
-        except LabError as error:
-            told = error
         except Exception as error:
-            from .engine import engine_errors  # only needed here
+            from .engine.engine_errors import explain  # only needed here
 
-            told = engine_errors.explain(error, "", "in the middle of the command", "Look at it: `dockerlab doctor`.")
-            if told is None or isinstance(error, BrokenPipeError):  # of `dockerlab … | head`
+            explained = explain(error, "", "in the middle of the command", "Look at it: `dockerlab doctor`.")
+            if explained is None or isinstance(error, BrokenPipeError):  # of `dockerlab … | head`
                 raise
-        errors.print(escape(str(told)))
+        Console(highlight=False, soft_wrap=True, stderr=True).print(escape(str(explained)))
         raise typer.Exit(UNUSABLE)
 
 
@@ -59,6 +56,11 @@ app.command("audit")(auditing.command)
 
 def say(line: str) -> None:
     console.print(escape(line))
+
+
+def say_kept(kept: Mapping[Path, str]) -> None:
+    for folder, why in kept.items():
+        say(f"Kept {folder}: {why}.")
 
 
 @app.command()
@@ -97,9 +99,12 @@ def share(
 
     from .engine.kit import find
 
-    if folder is None and not (kit := find()):
-        raise LabError("There is no kit here.", "Make one, `dockerlab bundle`, and name it: `dockerlab share FOLDER`.")
-    sharing.share(folder or kit.folder, host, port)
+    if folder is None:
+        if not (kit := find()):
+            do = "Make one, `dockerlab bundle`, and name it: `dockerlab share FOLDER`."
+            raise LabError("There is no kit here.", do)
+        folder = kit.folder
+    sharing.share(folder, host, port)
 
 
 @app.command()
@@ -108,7 +113,7 @@ def doctor() -> None:
     findings = diagnosis.examine()
     if findings.usable:  # an engine that hangs is not waited for twice
         with contextlib.suppress(LabError), contextlib.closing(engine.find().client()) as client:
-            left = cleaning.leftovers(client)
+            left = cleanup.leftovers(client)
             findings.rows.append(("Leftovers", ", ".join(left) or "none"))
             if left:
                 findings.advice.append("The next lesson removes what dead ones left, or do it now: `dockerlab clean`.")
@@ -139,23 +144,15 @@ def clean(
         say("No engine runs here, so nothing of the lab is on one.")
     else:
         with contextlib.closing(found.client()) as client:
-            for line in cleaning.clean(client):
+            for line in cleanup.clean(client):
                 say(f"Removed {line}.")
         say(f"Nothing of the lab is left on {found.describe()}.")
     if everything:
-        kept = workspace.remove_all()
-        for folder, why in kept.items():
-            say(f"Kept {folder}: {why}.")
-        _remove_cache()
-
-
-def _remove_cache() -> None:
-    """Delete what the lab put into its cache folder. The folder may be the user's own, with more in it."""
-    kept = embedded.remove() | folders.remove_cache()
-    for folder, why in kept.items():
-        say(f"Kept {folder}: {why}.")
-    if not kept:
-        say(f"Nothing of the lab is left in {folders.cache()}.")
+        say_kept(workspace.remove_all())
+        kept = embedded.remove() | folders.remove_cache()  # the cache folder may be the user's own, with more in it
+        say_kept(kept)
+        if not kept:
+            say(f"Nothing of the lab is left in {folders.cache()}.")
 
 
 @engine_app.command()

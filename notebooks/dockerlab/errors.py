@@ -1,15 +1,14 @@
 """What can go wrong, said so that the reader knows what to do next.
 
-Every error of the laboratory is a `LabError`: what was tried and seen, in one sentence, and what to do, in another.
-In a
-notebook it is shown as those two sentences, without a traceback through our code.
+Every error of the laboratory is a `LabError`: what was tried and seen, in one sentence, and what to do, in another. A
+notebook shows it as those two sentences, without a traceback through our code.
 """
 
 from __future__ import annotations
 
 import re
 
-LONGEST_LINE = 300
+_LONGEST_LINE = 300
 """Characters of a log's line that an error shows."""
 
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
@@ -44,9 +43,9 @@ class LabError(Exception):
 
 
 def _shown(line: str) -> str:
-    """A line of somebody else's log: without what a terminal would act on, and no longer than a person reads."""
+    """A line of a log without control characters, and no longer than a person reads."""
     line = _CONTROL.sub("", line)
-    return line if len(line) <= LONGEST_LINE else line[:LONGEST_LINE] + " …"
+    return line if len(line) <= _LONGEST_LINE else line[:_LONGEST_LINE] + " …"
 
 
 class EngineMissing(LabError):
@@ -70,7 +69,7 @@ class BuildFailed(LabError):
 
 
 class PortTaken(LabError):
-    """Something else listens on the port that was asked for."""
+    """Something else listens on the requested port."""
 
 
 class AppCrashed(LabError):
@@ -82,7 +81,7 @@ class NeverListened(LabError):
 
 
 class NotReached(NeverListened):
-    """It answers inside its container, and the engine's network brings no request to it."""
+    """It answers in its container, and no request reaches it over the engine's network."""
 
 
 class CertificateRefused(LabError):
@@ -102,4 +101,4 @@ class SwarmNotAllowed(LabError):
 
 
 class SwarmFailed(LabError):
-    """A command to a swarm ended with an error, or what it was to bring about did not happen in time."""
+    """A command to a swarm ended with an error, or its effect did not show in time."""

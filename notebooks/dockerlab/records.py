@@ -1,8 +1,8 @@
 """What was observed: frozen records, with the unit in the name of each field.
 
 A record has no behaviour beyond what follows from its own fields. Experiments return records; figures, tables,
-assertions and the audit read them. Verdicts are categories that survive a slow machine; seconds are there to be shown,
-not asserted.
+assertions and the audit read them. Verdicts are categories that survive a slow machine; seconds are shown, and never
+asserted.
 """
 
 from __future__ import annotations
@@ -101,10 +101,6 @@ class Context:
     def sent_bytes(self) -> int:
         return sum(file.size_bytes for file in self.sent)
 
-    @property
-    def ignored_bytes(self) -> int:
-        return sum(file.size_bytes for file in self.ignored)
-
 
 # --- traffic ---------------------------------------------------------------------------------------------------------
 
@@ -114,7 +110,7 @@ class Request:
     """The fate of one HTTP request.
 
     Attributes:
-        path: what was asked for: ``/slow?seconds=5``.
+        path: of its URL, with the query: ``/slow?seconds=5``.
         started_seconds: when it was sent, from the start of its traffic.
         seconds: how long until its fate was known.
         fate: ``answered`` (a whole response), ``cut`` (the connection was lost after the request was sent),
@@ -147,7 +143,7 @@ class Traffic:
 
     Attributes:
         requests: each with its fate.
-        late_seconds: how long after it was due the latest was sent; large where this machine could not keep up.
+        late_seconds: how long after it was due the most delayed one was sent.
     """
 
     requests: tuple[Request, ...]
@@ -193,7 +189,7 @@ class Event:
 
 @dataclass(frozen=True)
 class Stop:
-    """One `docker stop`, as the engine's own events tell it.
+    """One `docker stop`, according to the engine's own events.
 
     Attributes:
         name: the short name the lesson gave it: ``exec form``.
@@ -220,20 +216,20 @@ class Stop:
 
     @property
     def pace(self) -> str:
-        """``at once`` or ``had to be killed``: paces that a noisy machine can tell apart.
+        """``at once``, ``within the grace period`` (with requests in flight) or ``had to be killed``.
 
-        A stop that had requests to wait for is ``within the grace period`` rather than at once.
+        A noisy machine can tell these apart.
         """
         if self.killed:
             return "had to be killed"
         return "within the grace period" if self.requests else "at once"
 
     def __repr__(self) -> str:
-        told = [self.pace, f"exit code {self.exit_code}"]
+        parts = [self.pace, f"exit code {self.exit_code}"]
         if self.shutdown_ran is not None:
-            told.append("lifespan shutdown ran" if self.shutdown_ran else "lifespan shutdown did not run")
-        told += [f"{request.path} {request.outcome}" for request in self.requests]
-        return f"{self.name}: {', '.join(told)}"
+            parts.append("lifespan shutdown ran" if self.shutdown_ran else "lifespan shutdown did not run")
+        parts += [f"{request.path} {request.outcome}" for request in self.requests]
+        return f"{self.name}: {', '.join(parts)}"
 
 
 # --- a swarm ---------------------------------------------------------------------------------------------------------
@@ -244,12 +240,12 @@ class Task:
     """One task of a Swarm service: a container on a node, or what became of it.
 
     Attributes:
-        id: the swarm's id of it.
+        id: the swarm's.
         slot: which of the service's replicas it is, from 1; 0 where the service has one on each node.
-        node: the name of the node that it was given to; "" before that.
+        node: the name of the node that it is assigned to; "" before that.
         image: what it runs.
         wanted: the state that the swarm wants it to have: ``running``, ``shutdown``, ….
-        state: the state that its node last told: ``starting``, ``running``, ``failed``, ….
+        state: the state that its node last reported: ``starting``, ``running``, ``failed``, ….
         container: the id of its container, "" before there is one.
         exit_code: of its main process, once that has ended.
         error: why it failed, in the engine's words.
@@ -272,7 +268,7 @@ class Rollout:
 
     Attributes:
         name: the short name that the lesson gave it.
-        outcome: how the swarm says that it ended: ``completed``, ``rolled back``, ``paused``.
+        outcome: how it ended, according to the swarm: ``completed``, ``rolled back``, ``paused``.
         traffic: the requests, each with its fate.
         events: what happened when, in seconds from the start of the traffic.
         ended: the tasks that ran before and have ended.
@@ -298,15 +294,15 @@ class Rollout:
 
 
 @dataclass(frozen=True)
-class Seen:
+class SeenRequest:
     """What an application made of requests that reached it through a TLS termination proxy.
 
-    Addresses are told by whose they are, since their numbers differ with each network: ``the client`` (as the proxy saw
+    An address is given as whose it is, since the numbers differ with each network: ``the client`` (as the proxy saw
     it), ``the proxy``, ``forged`` (one that the client only claimed to have), or the address itself.
 
     Attributes:
         name: the short name the lesson gave it: ``star``.
-        url: what the client asked for: ``https://star.usual.example/seen``.
+        url: what the client requested: ``https://star.usual.example/seen``.
         passed: the headers that told the application about the request, as they reached it; their names in lower case.
         scheme: which scheme the application believes was used: ``http`` or ``https``.
         client: whose address it takes for the client's.
@@ -438,9 +434,9 @@ class Finding:
         verdict: ``pass``, ``warn``, ``fail``, or ``not measured`` where nothing was observed; never a guess.
         observed: what was observed; why nothing was, where it was not measured.
         why: why it matters.
-        fix: the line to change, or what to do; empty where there is nothing to mend.
+        fix: the line to change, or what to do; empty where there is nothing to fix.
         lesson: the lesson that teaches it: ``03_exec_or_shell``.
-        line: the line of the Dockerfile that it is about, from 1; None where it is about no one line.
+        line: the line of the Dockerfile that it is about, from 1; None where it is not about one line.
     """
 
     id: str
@@ -457,7 +453,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Substitution:
-    """A base image that could not be had, and the one that was taken in its place.
+    """A base image that could not be pulled, and the one that was taken instead.
 
     Attributes:
         image: as the Dockerfile names it: ``python:3.12-slim``.

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import audits
 import pytest
-from dockerlab.lab import sweep
+from dockerlab.lab import cleanup
 
 pytestmark = pytest.mark.prove
 
@@ -93,7 +93,7 @@ def test_killed(moment, seconds, tmp_path, client):
     deadline = time.monotonic() + 30
     while audits.left(client, outcome.pid):  # the engine may still be carrying out what it was asked for
         assert time.monotonic() < deadline, audits.left(client, outcome.pid)
-        sweep.sweep(client)
+        cleanup.sweep(client)
 
 
 def test_a_closed_standard_output(tmp_path, client):

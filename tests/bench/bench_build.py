@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from dockerlab.build import build
-from dockerlab.lab import ledger
+from dockerlab.lab import build_cache, ledger
 from dockerlab.lab.lab import Lab
 from opened import opened
 from ratio import Ratio
@@ -58,7 +58,7 @@ def _ours(lab: Lab, project: Path) -> float:
 def _docker_build(lab: Lab, project: Path) -> float:
     labels = [f"--label={key}={value}" for key, value in lab.labels.items()]
     command = ["docker", "build", f"--build-arg=BASE_IMAGE={lab.base_image}", f"--tag={lab.tag('theirs')}", *labels]
-    before = ledger.build_records(lab.client)
+    before = build_cache.descriptions(lab.client)
     began = time.perf_counter()
     subprocess.run(
         [*command, str(project)],
@@ -69,5 +69,5 @@ def _docker_build(lab: Lab, project: Path) -> float:
         timeout=600,
     )
     seconds = time.perf_counter() - began
-    ledger.note_build_records(lab.client, ledger.build_records(lab.client).keys() - before.keys())
+    ledger.note_build_records(lab.client, build_cache.descriptions(lab.client).keys() - before.keys())
     return seconds

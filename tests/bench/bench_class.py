@@ -29,7 +29,7 @@ sys.path.append(str(Path(__file__).resolve().parents[1] / "lessons"))
 
 from dockerlab import engine
 from dockerlab.build import build
-from dockerlab.lab import sweep
+from engine_snapshot import snapshot
 from execute import NOTEBOOKS, ROOT, copy_of_lessons, execute, read
 from opened import opened
 from ratio import Ratio
@@ -49,7 +49,7 @@ engine than a room of people."""
 
 def measure() -> list[Ratio]:
     with contextlib.closing(engine.ensure().client()) as client:
-        before = sweep.snapshot(client)
+        before = snapshot(client)
         with _kept_in_the_cache():
             _learn(None)  # the first one fills the cache
             alone = statistics.median(_learn(None) for _ in range(3))
@@ -57,7 +57,7 @@ def measure() -> list[Ratio]:
                 readers = _class([random.uniform(*WORDS_PER_MINUTE) for _ in range(LEARNERS)])
             with _memory() as taken_at_once:
                 at_once = _class([None] * LEARNERS)
-        left = before.difference(sweep.snapshot(client))
+        left = before.difference(snapshot(client))
     _tell_left(left)
     waiting = f"waiting for lesson {LESSON[:2]}, {LEARNERS} learners"
     return [

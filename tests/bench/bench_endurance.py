@@ -41,7 +41,7 @@ import own_engine  # noqa: E402
 import psutil  # noqa: E402
 from dockerlab import engine, folders  # noqa: E402
 from dockerlab.errors import LabError  # noqa: E402
-from dockerlab.lab import sweep  # noqa: E402
+from engine_snapshot import Snapshot, snapshot  # noqa: E402
 from execute import Red, copy_of_lessons, execute, lessons, read  # noqa: E402
 from opened import opened  # noqa: E402
 from ratio import Ratio  # noqa: E402
@@ -123,11 +123,11 @@ def _and_next_start(into: list[str]) -> Iterator[None]:
     into += before.difference(_holds())
 
 
-def _holds() -> sweep.Snapshot:
+def _holds() -> Snapshot:
     """What the engine holds, but for the networks that each engine has: one that starts makes them anew."""
     with contextlib.closing(engine.ensure().client()) as client:
         networks = frozenset(network.id for network in client.networks.list() if network.name not in PREDEFINED)
-        return replace(sweep.snapshot(client), networks=networks)
+        return replace(snapshot(client), networks=networks)
 
 
 def _try(notebook: nbformat.NotebookNode, name: str, **how) -> Trial:

@@ -22,7 +22,7 @@ sys.path.insert(0, str(ROOT / "tests" / "lessons"))
 
 from dockerlab import engine  # noqa: E402
 from dockerlab.build import build  # noqa: E402
-from dockerlab.lab import sweep  # noqa: E402
+from dockerlab.lab import cleanup  # noqa: E402
 from execute import copy_of_lessons, execute, lessons, read  # noqa: E402
 
 LANES = 2
@@ -58,6 +58,6 @@ def _run(path: Path) -> float:
     with tempfile.TemporaryDirectory(prefix="dockerlab-bench-") as folder:
         if red := execute(read(path), copy_of_lessons(Path(folder))):
             with contextlib.closing(engine.find().client()) as client:
-                sweep.sweep(client)
+                cleanup.sweep(client)
             raise RuntimeError(f"{path.stem} failed at {red}")
     return time.perf_counter() - began

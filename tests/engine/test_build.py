@@ -20,7 +20,7 @@ import pytest
 import requests
 from dockerlab.build.builder import build
 from dockerlab.errors import BuildFailed, EngineUnreachable
-from dockerlab.lab import ledger, sweep
+from dockerlab.lab import build_cache, cleanup, ledger
 
 START = "ARG BASE_IMAGE\nFROM ${BASE_IMAGE}\n"
 
@@ -462,7 +462,7 @@ class Ledgers:
         self.use("lab")
 
     def use(self, name):
-        self._patch.setattr(ledger, "_ledger", lambda client: self._folder / f"{name}.txt")
+        self._patch.setattr(ledger, "path_of", lambda client: self._folder / f"{name}.txt")
 
     def read(self, name="lab"):
         path = self._folder / f"{name}.txt"
@@ -490,7 +490,7 @@ def ledgers(lab, tmp_path):
 
 
 def records(client, word):
-    return {record for record, description in ledger.build_records(client).items() if word in description}
+    return {record for record, description in build_cache.descriptions(client).items() if word in description}
 
 
 def test_what_a_build_has_put_into_the_cache_is_noted_and_pruned(lab, project, unique, ledgers):
@@ -549,7 +549,7 @@ def test_the_records_of_a_build_whose_process_was_killed_are_pruned(lab, project
             time.sleep(0.1)
         killed.kill()
         killed.wait()
-        sweep.sweep(lab.client)
+        cleanup.sweep(lab.client)
         deadline = time.monotonic() + 60  # the engine gives the broken build up when it notices
         while records(lab.client, mine):
             assert time.monotonic() < deadline, f"of {made} these are left: {records(lab.client, mine)}"
@@ -572,7 +572,7 @@ def test_records_are_pruned_under_other_ids_than_were_noted(lab, project, unique
     ledger.prune(lab.client, lambda: False)
     assert records(lab.client, mine) == set()
     assert records(lab.client, readers) == kept
-    assert not list(ledger._begun_builds(lab.client).iterdir())
+    assert not list(ledger.begun_builds(lab.client).iterdir())
 
 
 def test_a_record_that_the_reader_has_built_on_stays(lab, project, unique, ledgers):
@@ -591,11 +591,11 @@ def test_the_last_lab_takes_the_records_with_it(lab, project, unique, ledgers):
     write(project, f"RUN echo {unique}\n")
     build(lab, project, progress=False)
     assert records(lab.client, unique) & ledgers.read()
-    find = sweep._find
+    find = cleanup.labelled
     # A context of its own: the fixture's would last until the lab is closed a second time, over the real ledger, and
     # would prune what other labs still use.
     with pytest.MonkeyPatch.context() as alone:
-        alone.setattr(sweep, "_find", lambda *given: [item for item in find(*given) if sweep._lab_of(item) == lab.id])
+        alone.setattr(cleanup, "labelled", lambda *given: [item for item in find(*given) if item.lab == lab.id])
         assert lab.close().left == ()
     assert records(lab.client, unique) == set()
 
@@ -603,5 +603,5 @@ def test_the_last_lab_takes_the_records_with_it(lab, project, unique, ledgers):
 def test_a_rebuild_that_changes_nothing_asks_the_engine_for_nothing_more(lab, project, monkeypatch):
     build(lab, project, progress=False)
     build(lab, project, progress=False)
-    monkeypatch.setattr(ledger, "build_cache", lambda client: pytest.fail("the whole build cache was listed"))
+    monkeypatch.setattr(build_cache, "records", lambda client: pytest.fail("the whole build cache was listed"))
     assert ran(build(lab, project, progress=False)) == []

@@ -9,7 +9,7 @@ import pytest
 from dockerlab import open_lab
 from dockerlab.deploy.compose import compose, require_compose
 from dockerlab.errors import ComposeFailed, ComposeMissing, LabError
-from dockerlab.lab import sweep
+from engine_snapshot import snapshot
 
 SAMPLE_APP = Path(__file__).resolve().parents[2] / "sample_app"
 SERVE = "python3 -u -m http.server 80"
@@ -46,7 +46,7 @@ volumes:
 
 def test_what_it_makes_is_the_lab_s_and_down_leaves_nothing(lab, folder, client):
     write(folder, lab, WEB)
-    before = sweep.snapshot(client)
+    before = snapshot(client)
     with compose(lab, folder) as project:
         project.up()
         assert httpx.get(project.url("web"), timeout=10).status_code == 200
@@ -56,7 +56,7 @@ def test_what_it_makes_is_the_lab_s_and_down_leaves_nothing(lab, folder, client)
         assert [item.name for item in client.networks.list(filters=mine)] == [f"{project.name}_default"]
         assert f"{project.name}_data" in [item.name for item in client.volumes.list(filters=mine)]
         (folder / "note").write_text("down finds the project without its file being looked at anew")
-    after = sweep.snapshot(client)
+    after = snapshot(client)
     ours = [line for line in before.difference(after) if lab.id in line]
     assert not ours
 

@@ -9,7 +9,7 @@ from dockerlab.build.builder import build
 from dockerlab.build.secret_build import build_with_secrets, builder_with_secrets
 from dockerlab.errors import AppCrashed, BuildFailed, LabError
 from dockerlab.image.contents import content, first_answer, leaks
-from dockerlab.lab import ledger
+from dockerlab.lab import build_cache, ledger
 from dockerlab.run.container import serve
 from dockerlab.run.stop import stop
 from lesson_files import SAMPLE_APP
@@ -70,14 +70,14 @@ def test_a_build_secret_reaches_the_command_and_not_the_image(lab, tmp_path, tok
     assert builder_with_secrets(lab), "the engine of the tests comes with a command line that can"
     command = f"RUN --mount=type=secret,id=t wc -c < /run/secrets/t > /length # {lab.id}"
     folder = project(tmp_path / "p", f"{BEGIN}{command}\n")
-    before = ledger.build_records(lab.client).keys()
+    before = build_cache.descriptions(lab.client).keys()
     tag = build_with_secrets(lab, folder, {"t": token}, name="secret")
     length = lab.client.containers.run(tag, ["cat", "/length"], remove=True, labels=lab.labels)
     assert int(length) == len(token)
     assert leaks(lab, tag, token) == ()
     assert lab.client.images.get(tag).labels.items() >= lab.labels.items(), "clean-up would not find it"
-    made = {id_ for id_, text in ledger.build_records(lab.client).items() if id_ not in before and lab.id in text}
-    with ledger._open_ledger(lab.client) as noted:
+    made = {id_ for id_, text in build_cache.descriptions(lab.client).items() if id_ not in before and lab.id in text}
+    with ledger.opened(lab.client) as noted:
         assert made <= noted
     assert made
 

@@ -12,9 +12,10 @@ import docker.errors
 import pytest
 from dockerlab import labels, open_lab
 from dockerlab.build import build
-from dockerlab.lab import ledger, sweep
+from dockerlab.lab import cleanup, ledger
 from dockerlab.lab.lab import Lab
 from dockerlab.labels import Owner
+from engine_snapshot import snapshot
 
 
 def everything_of(lab: Lab) -> None:
@@ -64,7 +65,7 @@ def test_the_build_cache_is_not_pruned_under_a_lab_that_has_just_been_opened(lab
     (folder / "Dockerfile").write_text(f"ARG BASE_IMAGE\nFROM ${{BASE_IMAGE}}\nWORKDIR /of-{lab.id}\n")
     build(lab, folder, progress=False)
     lab.client.images.remove(lab.tag("project"))
-    ledger.prune(client, lambda: bool(sweep._find(client)))
+    ledger.prune(client, lambda: bool(cleanup.labelled(client)))
     assert all(step.cached for step in build(lab, folder, progress=False).steps)
 
 
@@ -97,7 +98,7 @@ def test_what_a_killed_kernel_left_is_swept_when_the_next_lesson_opens(own_machi
     assert process.returncode == -signal.SIGKILL
     killed = process.stdout.split()[-1]
     assert names(client, killed)
-    assert any(killed in line for line in sweep.leftovers(client))
+    assert any(killed in line for line in cleanup.leftovers(client))
 
     open_lab("next").close()
     assert names(client, killed) == []
@@ -110,7 +111,7 @@ def test_many_may_sweep_the_same_leftovers_at_the_same_time(own_machine, lab, cl
     for _ in range(3):
         client.containers.run(lab.base_image, ["sleep", "1000"], detach=True, labels=dead, network=network.name)
     with ThreadPoolExecutor(4) as pool:
-        sweeps = [pool.submit(sweep.sweep, engine.client()) for _ in range(4)]
+        sweeps = [pool.submit(cleanup.sweep, engine.client()) for _ in range(4)]
     for one in sweeps:
         one.result()
     assert client.containers.list(all=True, filters={"label": f"{labels.LAB}=0000dead"}) == []
@@ -123,7 +124,7 @@ def test_what_has_no_label_is_never_touched(own_machine, lab, client):
     client.volumes.create("dockerlab-0000dead-mine", labels=dead)
     client.volumes.create("dockerlab-0000dead-yours")
     try:
-        assert sweep.sweep(client) == ["volume dockerlab-0000dead-mine"]
+        assert cleanup.sweep(client) == ["volume dockerlab-0000dead-mine"]
         assert names(client, "0000dead") == ["dockerlab-0000dead-yours"]
     finally:
         client.volumes.get("dockerlab-0000dead-yours").remove()
@@ -132,14 +133,14 @@ def test_what_has_no_label_is_never_touched(own_machine, lab, client):
 def test_a_lab_on_another_machine_is_not_swept(own_machine, lab, client):
     far = lab.labels | {labels.OWNER: str(Owner("another-machine", 1, 0))}
     client.volumes.create(lab.name("far"), labels=far)
-    assert sweep.sweep(client) == []
+    assert cleanup.sweep(client) == []
     assert lab.name("far") in names(client, lab.id)
 
 
 def test_the_snapshot_names_what_is_new_and_what_is_gone(lab, client):
-    before = sweep.snapshot(client)
+    before = snapshot(client)
     client.volumes.create(lab.name("new"), labels=lab.labels)
-    after = sweep.snapshot(client)
+    after = snapshot(client)
     # Other tests make and remove things of their own in the same moment.
     assert [line for line in before.difference(after) if lab.id in line] == [f"volumes: {lab.name('new')} is new"]
     assert [line for line in after.difference(before) if lab.id in line] == [f"volumes: {lab.name('new')} is gone"]

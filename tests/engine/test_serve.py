@@ -12,7 +12,7 @@ import httpx
 import pytest
 from dockerlab import labels, open_lab
 from dockerlab.errors import AppCrashed, EngineUnreachable, LabError, NeverListened, NotReached, PortTaken
-from dockerlab.lab import sweep
+from dockerlab.lab import cleanup
 from dockerlab.run import docker_exec
 from dockerlab.run.container import serve
 from dockerlab.run.stop import stop
@@ -338,7 +338,7 @@ def cut_off(relay, client, sample, monkeypatch):
     monkeypatch.setenv("DOCKER_HOST", relay.url)
     lab = open_lab("test-cut-off")
     yield lab
-    assert not sweep.remove_lab(client, lab.id)
+    assert not cleanup.remove_lab(client, lab.id)
 
 
 def test_an_engine_that_is_gone_is_told_before_the_start(cut_off, relay, sample):

@@ -8,12 +8,12 @@ from dataclasses import replace
 
 import httpx
 import pytest
-from dockerlab import labels
 from dockerlab.deploy import swarm
 from dockerlab.deploy.networks import published
 from dockerlab.deploy.nodes import API_PORT, SWITCH, require_privileged
 from dockerlab.errors import LabError, SwarmFailed, SwarmNotAllowed
-from dockerlab.lab import sweep
+from dockerlab.lab import cleanup
+from engine_snapshot import snapshot
 
 SERVER = ["python3", "-m", "http.server", "80"]
 
@@ -29,7 +29,7 @@ def allowed(lab):
 
 def things(lab) -> list[str]:
     """The kinds of what the engine holds of a lab, besides the volume that marks it as open."""
-    return sorted(item.kind for item in sweep._find(lab.client) if item.labels.get(labels.LAB) == lab.id)[:-1]
+    return sorted(item.kind for item in cleanup.labelled(lab.client) if item.lab == lab.id)[:-1]
 
 
 def test_one_node_a_swarm_of_its_own_and_nothing_left(lab):
@@ -122,16 +122,16 @@ def test_a_process_that_is_killed_in_the_middle_of_an_update_leaves_nothing(clie
     try:
         lab_id = process.stdout.readline().strip()
         assert lab_id, "it ended before the update"
-        mine = [item for item in sweep._find(client) if item.labels.get(labels.LAB) == lab_id]
+        mine = [item for item in cleanup.labelled(client) if item.lab == lab_id]
         assert {item.kind for item in mine} == {"container", "image", "network", "volume"}
         [node] = [client.containers.get(item.id) for item in mine if item.kind == "container"]
         anonymous = {mount["Name"] for mount in node.attrs["Mounts"]}
-        assert anonymous <= sweep.snapshot(client).volumes
+        assert anonymous <= snapshot(client).volumes
     finally:
         process.send_signal(signal.SIGKILL)
         process.wait(timeout=30)
         process.stdout.close()
-    sweep.sweep(client)
-    assert [item for item in sweep._find(client) if item.labels.get(labels.LAB) == lab_id] == []
+    cleanup.sweep(client)
+    assert [item for item in cleanup.labelled(client) if item.lab == lab_id] == []
     assert client.info()["Swarm"] == state
-    assert anonymous.isdisjoint(sweep.snapshot(client).volumes)  # the node's own volume has no label, and no name
+    assert anonymous.isdisjoint(snapshot(client).volumes)  # the node's own volume has no label, and no name

@@ -16,7 +16,8 @@ import docker
 import pytest
 from dockerlab import engine, labels
 from dockerlab.errors import EngineMissing, EngineUnreachable
-from dockerlab.lab import sweep
+from dockerlab.lab import cleanup
+from engine_snapshot import Snapshot, snapshot
 
 LEFT = pytest.StashKey[list[str]]()
 """What is not as it was before, and was not swept, a line each; after the run, in its configuration's stash."""
@@ -38,7 +39,7 @@ def pytest_configure(config: pytest.Config) -> None:
 class LeaveNothing:
     def __init__(self, config: pytest.Config) -> None:
         self.shared = config.getoption("--shared-engine")
-        self.before: sweep.Snapshot | None = None
+        self.before: Snapshot | None = None
         self.left: list[str] = []
         self.id = secrets.token_hex(4)
         # Whoever runs the tests has attempts at exercises in a workspace of their own, and the tests must not touch it.
@@ -48,8 +49,8 @@ class LeaveNothing:
     def pytest_sessionstart(self) -> None:
         with found_client() as client:
             if client:
-                sweep.sweep(client)
-                self.before = sweep.snapshot(client)
+                cleanup.sweep(client)
+                self.before = snapshot(client)
                 # As if another learner had a lesson open: the build cache stays to the end of the run.
                 own = {labels.LAB: self.id, labels.LESSON: "tests", labels.OWNER: str(labels.Owner.current())}
                 client.volumes.create(f"dockerlab-{self.id}-open", labels=own)
@@ -58,8 +59,8 @@ class LeaveNothing:
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         with found_client() as client:
             if client:
-                self.left = [f"{item} was left by a dead process, and is swept now" for item in sweep.sweep(client)]
-                sweep.remove_lab(client, self.id)
+                self.left = [f"{item} was left by a dead process, and is swept now" for item in cleanup.sweep(client)]
+                cleanup.remove_lab(client, self.id)
             session.config.stash[LEFT] = self.differences(client)
             self.left += session.config.stash[LEFT]
         if self.left:
@@ -70,7 +71,7 @@ class LeaveNothing:
         if client and self.shared:
             return []
         if client and self.before:
-            return self.before.difference(sweep.snapshot(client))
+            return self.before.difference(snapshot(client))
         if client:
             return ["an engine was started during the run, so nothing can be compared: `make setup` first"]
         return ["the engine is gone"] if self.before else []

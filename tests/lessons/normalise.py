@@ -22,7 +22,7 @@ import nbformat
 import rules
 import sanitize
 from dockerlab import engine
-from dockerlab.lab import sweep
+from dockerlab.lab import cleanup
 from execute import copy_of_lessons, execute, lessons, read
 from nbformat import NotebookNode
 from rules import code_cells
@@ -65,7 +65,7 @@ def main(arguments: list[str] | None = None) -> int:
             red = execute(new, copy_of_lessons(Path(folder)))
         if red:
             with contextlib.closing(engine.find().client()) as client:
-                sweep.sweep(client)
+                cleanup.sweep(client)
             print(f"{path.name} is left as it was; it failed at the cell {red}")
             return 1
         result = normalised(old, new, all_outputs=options.all_outputs)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from dockerlab import engine
 from dockerlab.errors import LabError
-from dockerlab.lab import sweep
+from dockerlab.lab import cleanup
 from execute import Red, execute, read
 from faults import Fault
 from nbformat import NotebookNode
@@ -114,4 +114,4 @@ def names(error: type[Exception]) -> set[str]:
 def sweep_up() -> None:
     """Remove what the lesson left: it stopped in the middle, and its kernel is dead."""
     with contextlib.suppress(LabError), contextlib.closing(engine.find().client()) as client:
-        sweep.sweep(client)
+        cleanup.sweep(client)

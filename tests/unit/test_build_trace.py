@@ -5,7 +5,7 @@ import base64
 import pytest
 from dockerlab.build import dockerfile
 from dockerlab.build.buildkit_trace import Trace, decode, status_response
-from dockerlab.lab.ledger import is_work_of
+from dockerlab.lab.build_cache import is_work_of
 
 DOCKERFILE = (
     "ARG BASE=a\nFROM ${BASE}\nWORKDIR /code\nCOPY requirements.txt .\nRUN pip install -r requirements.txt\nCOPY . .\n"

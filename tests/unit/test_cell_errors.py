@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import docker
 import pytest
 from dockerlab.errors import BuildFailed
-from dockerlab.lab import cell_errors
+from dockerlab.lab import cell_errors, notebook
 from IPython.core.interactiveshell import InteractiveShell
 
 URL = "unix:///nowhere/docker.sock"
@@ -20,7 +20,7 @@ def shell(monkeypatch, tmp_path):
     shell = InteractiveShell()
     shell.shown = []
     shell._showtraceback = lambda kind, error, lines: shell.shown.append((kind.__name__, str(error), "\n".join(lines)))
-    monkeypatch.setattr(cell_errors, "get_ipython", lambda: shell)
+    monkeypatch.setattr(notebook, "shell", lambda: shell)
     yield shell
     shell.history_manager.end_session()
 
@@ -103,16 +103,16 @@ def test_the_last_engine_is_watched_until_its_lab_is_closed(shell):
     first, second = (SimpleNamespace(url=url, client=gone) for url in ("unix:///first", "unix:///second"))
     cell_errors.watch(first)
     cell_errors.watch(second)
-    cell_errors.watch_no_more(first)
+    cell_errors.stop_watching(first)
     shell.run_cell("1 / 0")
-    cell_errors.watch_no_more(second)
-    cell_errors.watch_no_more(second)
+    cell_errors.stop_watching(second)
+    cell_errors.stop_watching(second)
     shell.run_cell("1 / 0")
     assert [kind for kind, _, _ in shell.shown] == ["EngineUnreachable", "ZeroDivisionError"]
     assert "unix:///second" in shell.shown[0][1]
 
 
 def test_outside_of_a_notebook_nothing_is_done(monkeypatch):
-    monkeypatch.setattr(cell_errors, "get_ipython", lambda: None)
+    monkeypatch.setattr(notebook, "shell", lambda: None)
     cell_errors.watch(SimpleNamespace(url=URL, client=gone))
-    cell_errors.watch_no_more(SimpleNamespace(url=URL, client=gone))
+    cell_errors.stop_watching(SimpleNamespace(url=URL, client=gone))

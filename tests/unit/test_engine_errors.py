@@ -15,7 +15,7 @@ from dockerlab import cli, engine
 from dockerlab.deploy import networks, proxy, swarm
 from dockerlab.engine import engine_errors
 from dockerlab.errors import EngineUnreachable, LabError, SwarmFailed
-from dockerlab.lab import sweep
+from dockerlab.lab import cleanup
 from dockerlab.lab.lab import Lab
 from dockerlab.run.container import asking
 from dockerlab_kit import making
@@ -235,7 +235,7 @@ def test_a_closed_lab_has_no_connection_open_whatever_happens(monkeypatch, error
         return []
 
     closed = []
-    monkeypatch.setattr(sweep, "remove_lab", remove_lab)
+    monkeypatch.setattr(cleanup, "remove_lab", remove_lab)
     lab = FakeLab(SimpleNamespace(close=lambda: closed.append(True)))
     for _ in range(2):
         if kind:
@@ -248,7 +248,7 @@ def test_a_closed_lab_has_no_connection_open_whatever_happens(monkeypatch, error
 
 
 def test_the_client_of_a_lab_holds_no_socket_after_its_end(monkeypatch, tmp_path):
-    monkeypatch.setattr(sweep, "remove_lab", lambda client, _: [] if client.ping() else ["it"])
+    monkeypatch.setattr(cleanup, "remove_lab", lambda client, _: [] if client.ping() else ["it"])
     with socket.socket(socket.AF_UNIX) as listener, ThreadPoolExecutor(1) as pool:
         listener.bind(str(tmp_path / "s"))
         listener.listen()

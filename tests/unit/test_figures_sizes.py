@@ -3,7 +3,7 @@
 import pytest
 from dockerlab.errors import LabError
 from dockerlab.figures import costs, sizes
-from dockerlab.figures.draw_sizes import BAR
+from dockerlab.figures.draw_bars import BAR
 from dockerlab.records import ImageContent, ImageLayer
 from matplotlib.patches import Rectangle
 

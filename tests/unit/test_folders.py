@@ -13,8 +13,8 @@ from dockerlab.audit.auditor import audit_lab
 from dockerlab.engine.base import bootstrap
 from dockerlab.engine.own import embedded, engine_folder, packages
 from dockerlab.errors import EngineMissing, LabError
-from dockerlab.lab import ledger, sweep, workspace
-from dockerlab.lab.progress import LessonRun
+from dockerlab.lab import build_cache, cleanup, ledger, workspace
+from dockerlab.lab.lessons_done import LessonRun
 from typer.testing import CliRunner
 
 LESSON = "03_exec_or_shell"
@@ -50,10 +50,10 @@ def played(monkeypatch):
     found = SimpleNamespace(client=lambda: client, describe=lambda: "an engine", url="unix:///played", kind="docker")
     monkeypatch.setattr(engine, "ensure", lambda *_: found)
     monkeypatch.setattr(engine.base_image, "ensure", lambda *_: made)
-    monkeypatch.setattr(sweep, "sweep", lambda _: [])
-    monkeypatch.setattr(ledger, "opening", mock.MagicMock())
-    monkeypatch.setattr(ledger, "prune_large_contexts", lambda *_: None)
-    monkeypatch.setattr(sweep, "remove_lab", lambda _, lab: removed.append(lab) or [])
+    monkeypatch.setattr(cleanup, "sweep", lambda _: [])
+    monkeypatch.setattr(ledger, "opened", mock.MagicMock())
+    monkeypatch.setattr(build_cache, "prune_large_contexts", lambda *_: None)
+    monkeypatch.setattr(cleanup, "remove_lab", lambda _, lab: removed.append(lab) or [])
     return SimpleNamespace(removed=removed, client=client)
 
 
@@ -84,7 +84,7 @@ def an_audit():
 
 
 def a_lesson_that_is_done():
-    with mock.patch("dockerlab.lab.progress._claims", return_value=[{"a"}]):
+    with mock.patch("dockerlab.lab.lessons_done._claims", return_value=[{"a"}]):
         run = LessonRun(LESSON)
         run._passed = {"a"}
         run.close()
@@ -410,7 +410,7 @@ def test_a_lab_that_could_not_be_opened_holds_no_folder(played):
 def test_an_engine_that_is_gone_does_not_keep_the_folder(played, monkeypatch):
     first = open_lab(LESSON)
     with monkeypatch.context() as gone:
-        gone.setattr(sweep, "remove_lab", mock.Mock(side_effect=ConnectionError))
+        gone.setattr(cleanup, "remove_lab", mock.Mock(side_effect=ConnectionError))
         lab = open_lab(LESSON)
     assert lab.workspace == first.workspace
     lab.close()

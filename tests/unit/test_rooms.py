@@ -15,7 +15,7 @@ def test_no_modules_import_each_other_in_a_circle():
 @pytest.mark.parametrize(
     ("where", "line", "told"),
     [
-        ("engine/discovery.py", "from ..lab import sweep", "`engine` stands below `lab`"),
+        ("engine/discovery.py", "from ..lab import cleanup", "`engine` stands below `lab`"),
         ("lab/lab.py", "def f():\n    from ..build import lint", "`lab` stands below `build`"),  # a lazy one, too
         ("audit/checks.py", "import dockerlab.cli", "`audit` stands below `cli`"),
         ("image/contents.py", "from ..deploy import proxy", "`image` and `deploy` stand apart"),

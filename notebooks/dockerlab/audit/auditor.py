@@ -17,7 +17,7 @@ from ..build import dockerfile as dockerfiles
 from ..build.builder import build
 from ..build.lint import hadolint
 from ..errors import BuildFailed, LabError
-from ..lab import ledger, sweep, workspace
+from ..lab import build_cache, cleanup, workspace
 from ..lab.lab import Lab
 from ..records import Audit, Build
 from ..run.container import asking
@@ -103,7 +103,7 @@ def audit_lab(report: Report) -> Iterator[Lab]:
     """A lab for an audit. At the end, nothing of it is left on the engine or in the workspaces."""
     found = engine.ensure(report)
     with contextlib.closing(found.client()) as client:
-        sweep.sweep(client)
+        cleanup.sweep(client)
         base = engine.base_image.ensure(client, report)
     lab = Lab("audit", found, base)
     try:
@@ -113,7 +113,7 @@ def audit_lab(report: Report) -> Iterator[Lab]:
             if (closed := lab.close()).left:
                 report(str(closed))
             with contextlib.suppress(APIError, DockerException, OSError):
-                ledger.prune_large_contexts(lab.client, LARGE_CONTEXT_BYTES)
+                build_cache.prune_large_contexts(lab.client, LARGE_CONTEXT_BYTES)
             lab.client.close()
         finally:
             workspace.remove(lab.workspace)
@@ -219,7 +219,7 @@ class _Audit:
             self.limits.cancelled.set()
             runner.known.set()
             with contextlib.suppress(LabError):
-                sweep.remove_containers(self.lab.client, self.lab.id)
+                cleanup.remove_containers(self.lab.client, self.lab.id)
             raise
         finally:
             pool.shutdown(wait=True, cancel_futures=True)

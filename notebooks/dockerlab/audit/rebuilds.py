@@ -89,7 +89,7 @@ def source_file(folder: Path, dockerfile: Path) -> str:
     return found[0] if found else ""
 
 
-def _copy_context(source: build_context.Source, into: Path, limits: Limits) -> None:
+def _copy_context(source: build_context.BuildSource, into: Path, limits: Limits) -> None:
     """The files that are sent to the builder, and those that tell which they are."""
     wanted = build_context.sent_paths(source)
     for path in wanted:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import html
 import re
-import sys
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
+
+from ..lab import notebook
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -52,8 +53,7 @@ def start(wanted: bool) -> StepDisplay:
     """The display that suits where this runs."""
     if not wanted:
         return StepDisplay()
-    ipython = sys.modules.get("IPython")
-    if ipython and getattr(ipython.get_ipython(), "kernel", None):
+    if getattr(notebook.shell(), "kernel", None):
         return _Notebook()
     from rich.console import Console  # slow to load: most builds are shown in notebooks
 

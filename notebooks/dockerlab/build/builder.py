@@ -24,7 +24,7 @@ from docker.types.daemon import CancellableStream
 from .. import labels
 from ..engine import engine_errors, registry
 from ..errors import BuildFailed, EngineUnreachable, LabError
-from ..lab import ledger
+from ..lab import build_cache, ledger
 from ..lab.lab import Lab
 from ..records import Build, Step
 from . import build_context, build_errors, build_progress
@@ -378,8 +378,9 @@ class _BuildRequest:
         """The records in the build cache that this build has made."""
         return [
             record["ID"]
-            for record in ledger.build_cache(self._client)
-            if ledger.created_nanoseconds(record) >= self.trace.earliest and self.trace.describes(record["Description"])
+            for record in build_cache.records(self._client)
+            if build_cache.created_nanoseconds(record) >= self.trace.earliest
+            and self.trace.describes(record["Description"])
         ]
 
 

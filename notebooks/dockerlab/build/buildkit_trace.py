@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from ..lab.ledger import STEP_NAME, executed
+from ..lab.build_cache import STEP_NAME, executed
 from .build_progress import LiveStep, plain_text
 from .dockerfile import Dockerfile, Instruction
 

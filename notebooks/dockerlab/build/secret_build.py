@@ -12,7 +12,7 @@ from pathlib import Path
 
 from .. import wait
 from ..errors import BuildFailed, LabError
-from ..lab import ledger
+from ..lab import build_cache, ledger
 from ..lab.lab import Lab
 from . import build_context
 from . import dockerfile as dockerfiles
@@ -93,7 +93,7 @@ def _build(
     Raises:
         BuildFailed: the time is over.
     """
-    before = ledger.build_records(lab.client).keys()
+    before = build_cache.descriptions(lab.client).keys()
     with tempfile.TemporaryDirectory() as folder:
         # Buildx notes things there, and with no notes it takes the engine's own builder, whatever the user chose.
         own = {"BUILDX_CONFIG": folder, "BUILDX_NO_DEFAULT_ATTESTATIONS": "1", "DOCKER_BUILDKIT": "1"}
@@ -120,7 +120,7 @@ def _wait_for_contexts(lab: Lab, before: Collection[str]) -> None:
     def are_released() -> bool:
         sent = [
             record
-            for record in ledger.build_cache(lab.client)
+            for record in build_cache.records(lab.client)
             if record["ID"] not in before and record.get("Description", "").startswith(CONTEXT_RECORD)
         ]
         return bool(sent) and not any(record["InUse"] for record in sent)
@@ -134,7 +134,7 @@ def _note(lab: Lab, before: Collection[str]) -> None:
         lab.client,
         [
             id_
-            for id_, description in ledger.build_records(lab.client).items()
+            for id_, description in build_cache.descriptions(lab.client).items()
             if id_ not in before and (lab.id in description or description.startswith(CONTEXT_RECORD))
         ],
     )

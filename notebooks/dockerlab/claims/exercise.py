@@ -16,13 +16,13 @@ from ..lab.lab import Lab
 
 
 @dataclass(frozen=True)
-class Check:
-    """The result of a check.
+class ExerciseCheck:
+    """The result of checking an attempt.
 
     Attributes:
         state: ``not attempted``, ``not yet`` or ``done``.
         observed: what was measured in the reader's version; the folder's name where nothing was attempted.
-        next: what to look at next; empty where nothing is to do, or where `observed` ends with it.
+        next: what to look at next; empty where there is nothing to do, or where `observed` ends with it.
     """
 
     state: str
@@ -41,7 +41,7 @@ class Check:
 
 
 class NotYet(Exception):
-    """Raised by a measurement when the behaviour is not yet the one asked for.
+    """Raised by a measurement when the behaviour is not yet the required one.
 
     Args:
         observed: what was observed in the reader's version, a sentence.
@@ -75,22 +75,22 @@ class Exercise:
         """Whether any file differs from what was given: changed, added or removed."""
         return workspace.is_attempted(self.folder)
 
-    def check(self, measure: Callable[[Path], str]) -> Check:
+    def check(self, measure: Callable[[Path], str]) -> ExerciseCheck:
         """Measure the reader's version.
 
         Args:
-            measure: takes the folder, returns what it observed, and raises `NotYet` where that is not what was asked
-                for. An error of the laboratory (a build that fails, an application that never listens) is a "not yet",
-                too: it says itself what to do.
+            measure: takes the folder, returns what it observed, and raises `NotYet` where the task is not solved. An
+                error of the laboratory (a build that fails, an application that never listens) is a "not yet", too: it
+                says itself what to do.
         """
         if not self.attempted:
-            return Check("not attempted", self.folder.name)
+            return ExerciseCheck("not attempted", self.folder.name)
         try:
-            return Check("done", measure(self.folder))
+            return ExerciseCheck("done", measure(self.folder))
         except NotYet as error:
-            return Check("not yet", error.observed, error.next)
+            return ExerciseCheck("not yet", error.observed, error.next)
         except LabError as error:
-            return Check("not yet", str(error))
+            return ExerciseCheck("not yet", str(error))
 
 
 def exercise(lab: Lab, given: Mapping[str, str], *, folder: str = workspace.EXERCISE) -> Exercise:

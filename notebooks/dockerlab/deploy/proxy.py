@@ -10,7 +10,7 @@ from docker.models.networks import Network
 
 from ..errors import LabError
 from ..lab.lab import Lab
-from ..records import Seen
+from ..records import SeenRequest
 from ..run.container import Service, asking, serve
 from ..run.container_files import copy_into
 from ..run.stop import STARTUP_SECONDS, Variant
@@ -107,7 +107,7 @@ def ask(
     name: str | None = None,
     prefix: str = "",
     headers: Mapping[str, str] | None = None,
-) -> Seen:
+) -> SeenRequest:
     """Send requests to an application through the proxy, and record what it makes of them.
 
     The application is one like that of lesson 06: `/seen` returns what it has received, `/items` redirects to
@@ -148,7 +148,7 @@ def ask(
         return ", ".join(owners.get(part.strip(), part.strip()) for part in value.split(","))
 
     servers = schema.json().get("servers", []) if schema.status_code == 200 else []
-    return Seen(
+    return SeenRequest(
         name=name or host.split(".")[0],
         url=f"{url}/seen",
         passed={header: with_owners(header, received[header]) for header in _HEADERS if header in received},

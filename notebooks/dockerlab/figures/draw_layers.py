@@ -6,18 +6,15 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
-from matplotlib.axes import Axes
-from matplotlib.patches import Rectangle
-
 from ..errors import LabError
 from ..records import Build, Step
-from .picture import BLUE, INK, MUTED, WIDTH, Picture, card, pixel_axes, points, shortened, text_width
+from . import colors
+from .picture import MARGIN, WIDTH, Canvas, Picture, shortened, text_width
 
-_MARGIN = 20
 _GAP = 14
 _MOST_IN_A_ROW = 5
 
-# Font sizes and heights, in CSS pixels.
+# Font sizes and heights.
 _TITLE, _NAME, _TEXT = 16, 13, 11
 _LINE = 17
 _BLOCK = 42
@@ -54,81 +51,62 @@ def layers(
         do = "Give at least one, and each a name of its own: layers({'first': build, …})."
         raise LabError(f"These {len(builds)} builds cannot be drawn.", do)
     columns = math.ceil(len(named) / math.ceil(len(named) / _MOST_IN_A_ROW))
-    width = (WIDTH - 2 * _MARGIN - (columns - 1) * _GAP) / columns
+    width = (WIDTH - 2 * MARGIN - (columns - 1) * _GAP) / columns
     names = list(named)
     rows = [names[start : start + columns] for start in range(0, len(names), columns)]
-    heads = [max(len(_wrapped(name, width)) for name in row) + 1 for row in rows]
+    captions = [max(len(_wrapped(name, width)) for name in row) + 1 for row in rows]
     stacks = [max(len(named[name].steps) for name in row) for row in rows]
 
-    top = _MARGIN + 4 * _LINE
-    heights = [head * _LINE + stack * _BLOCK for head, stack in zip(heads, stacks, strict=True)]
-    figure = card(top + sum(heights) + (len(rows) - 1) * _BETWEEN + _MARGIN)
-    axes = pixel_axes(figure)
+    top = MARGIN + 4 * _LINE
+    heights = [caption * _LINE + stack * _BLOCK for caption, stack in zip(captions, stacks, strict=True)]
+    canvas = Canvas(top + sum(heights) + (len(rows) - 1) * _BETWEEN + MARGIN)
     longest = max((step.seconds for build in named.values() for step in build.steps), default=0.0)
-    _text(axes, _MARGIN, _MARGIN + 8, title, _TITLE, weight="bold")
-    _legend(axes, _MARGIN, _MARGIN + 2 * _LINE)
-    for row, head, stack in zip(rows, heads, stacks, strict=True):
+    canvas.text(MARGIN, MARGIN + 8, title, _TITLE, weight="bold", va="center")
+    _legend(canvas, MARGIN, MARGIN + 2 * _LINE)
+    for row, caption, stack in zip(rows, captions, stacks, strict=True):
         for column, name in enumerate(row):
-            left = _MARGIN + column * (width + _GAP)
+            left = MARGIN + column * (width + _GAP)
             lines = _wrapped(name, width)
             for number, line in enumerate(lines):
-                _text(axes, left, top + (head - 1 - len(lines) + number) * _LINE, line, _NAME, weight="bold")
+                y = top + (caption - 1 - len(lines) + number) * _LINE
+                canvas.text(left, y, line, _NAME, weight="bold", va="center")
             seconds = f"whole build {named[name].seconds:.2f} s"
-            _text(axes, left, top + (head - 1) * _LINE, seconds, _TEXT, color=MUTED)
+            canvas.text(left, top + (caption - 1) * _LINE, seconds, _TEXT, colors.MUTED, va="center")
             for number, step in enumerate(named[name].steps):
-                _block(axes, left, top + head * _LINE + number * _BLOCK, width, step, longest)
-        top += head * _LINE + stack * _BLOCK + _BETWEEN
+                _block(canvas, left, top + caption * _LINE + number * _BLOCK, width, step, longest)
+        top += caption * _LINE + stack * _BLOCK + _BETWEEN
     heading = title if title.endswith((".", "?", "!")) else title + "."
-    return Picture(figure, f"{heading} " + " ".join(_told(name, build) for name, build in named.items()))
+    return canvas.picture(f"{heading} " + " ".join(_alt(name, build) for name, build in named.items()))
 
 
-def _block(axes: Axes, x: float, y: float, width: float, step: Step, longest: float) -> None:
+def _block(canvas: Canvas, x: float, y: float, width: float, step: Step, longest: float) -> None:
     height = _BLOCK - 5
-    _box(axes, x, y, width, height, cached=step.cached)
-    text = x + _STRIP + 7
-    keyword, _, rest = _fitted(step.instruction, width - _STRIP - 12).partition(" ")
-    _text(axes, text, y + 12, keyword, _TEXT, family="monospace", weight="bold", color=MUTED if step.cached else INK)
+    _box(canvas, x, y, width, height, cached=step.cached)
+    text, color = x + _STRIP + 7, colors.MUTED if step.cached else colors.INK
+    keyword, _, arguments = _fitted(step.instruction, width - _STRIP - 12).partition(" ")
     offset = text_width(keyword + " ", _TEXT, family="monospace", weight="bold")
-    _text(axes, text + offset, y + 12, rest, _TEXT, family="monospace", color=MUTED if step.cached else INK)
-    if step.cached:
-        _text(axes, text, y + 26, "cached", _TEXT, color=MUTED)
-    else:
-        _text(axes, text, y + 26, f"built  {step.seconds:.2f} s", _TEXT)
+    canvas.text(text, y + 12, keyword, _TEXT, color, family="monospace", weight="bold", va="center")
+    canvas.text(text + offset, y + 12, arguments, _TEXT, color, family="monospace", va="center")
+    canvas.text(text, y + 26, "cached" if step.cached else f"built  {step.seconds:.2f} s", _TEXT, color, va="center")
+    if not step.cached:
         bar = (width - _STRIP) * (step.seconds / longest if longest else 0)
-        axes.add_patch(Rectangle((x + _STRIP, y + height - _BAR), bar, _BAR, facecolor=BLUE, linewidth=0))
+        canvas.bar(x + _STRIP, y + height - _BAR, bar, _BAR, colors.BLUE, line=0)
 
 
-def _box(axes: Axes, x: float, y: float, width: float, height: float, *, cached: bool) -> None:
-    edge = _CACHED_EDGE if cached else BLUE
-    line = points(1)
-    fill = "white" if cached else _BUILT
-    axes.add_patch(Rectangle((x, y), width, height, facecolor=fill, edgecolor=edge, linewidth=line))
-    axes.add_patch(
-        Rectangle(
-            (x, y),
-            _STRIP,
-            height,
-            facecolor="white" if cached else BLUE,
-            edgecolor=edge,
-            hatch="//////" if cached else None,
-            linewidth=line,
-        )
-    )
+def _box(canvas: Canvas, x: float, y: float, width: float, height: float, *, cached: bool) -> None:
+    edge = _CACHED_EDGE if cached else colors.BLUE
+    canvas.bar(x, y, width, height, "white" if cached else _BUILT, edge=edge)
+    canvas.bar(x, y, _STRIP, height, "white" if cached else colors.BLUE, "//////" if cached else "", edge=edge)
 
 
-def _legend(axes: Axes, x: float, y: float) -> None:
+def _legend(canvas: Canvas, x: float, y: float) -> None:
     for cached, meaning in (
         (False, "built: carried out, with its seconds; the bar compares them"),
         (True, "cached: taken from the build cache"),
     ):
-        _box(axes, x, y - 7, 30, 14, cached=cached)
-        _text(axes, x + 38, y, meaning, _TEXT, color=MUTED)
+        _box(canvas, x, y - 7, 30, 14, cached=cached)
+        canvas.text(x + 38, y, meaning, _TEXT, colors.MUTED, va="center")
         x += 38 + text_width(meaning, _TEXT) + 28
-
-
-def _text(axes: Axes, x: float, y: float, text: str, size: float, *, color: str = INK, **font: str) -> None:
-    # No parsing of $…$ as mathematics: there are dollar signs in Dockerfiles.
-    axes.text(x, y, text, fontsize=points(size), color=color, va="center", parse_math=False, **font)
 
 
 def _fitted(instruction: str, width: float) -> str:
@@ -146,9 +124,9 @@ def _wrapped(name: str, width: float) -> list[str]:
     """A name on one line, else broken after its first comma, else at spaces."""
     if _fits(name, width):
         return [name]
-    first, comma, rest = name.partition(", ")
-    if comma and _fits(first + ",", width) and _fits(rest, width):
-        return [first + ",", rest]
+    first, comma, second = name.partition(", ")
+    if comma and _fits(first + ",", width) and _fits(second, width):
+        return [first + ",", second]
     lines = [""]
     for word in name.split():
         if lines[-1] and not _fits(f"{lines[-1]} {word}", width):
@@ -162,7 +140,7 @@ def _fits(line: str, width: float) -> bool:
     return text_width(line, _NAME, weight="bold") <= width
 
 
-def _told(name: str, build: Build) -> str:
+def _alt(name: str, build: Build) -> str:
     steps = [step for step in build.steps if not step.instruction.startswith(_SHARED)]
     built = list(_listed(step for step in steps if not step.cached))
     cached = list(_listed(step for step in steps if step.cached))

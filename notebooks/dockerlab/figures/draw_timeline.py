@@ -3,41 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-
-from matplotlib.axes import Axes
+from typing import NamedTuple
 
 from ..errors import LabError
 from ..records import Request, Stop
-from .picture import (
-    BLUE,
-    CARD,
-    EDGE,
-    GREEN,
-    INK,
-    MUTED,
-    ORANGE,
-    RED,
-    WIDTH,
-    Picture,
-    card,
-    ink_width,
-    pixel_axes,
-    points,
-    shortened,
-)
+from . import colors
+from .picture import GAP, MARGIN, SMALL, TEXT, WIDTH, Canvas, Picture, ink_width, points, shortened
 
-# All lengths are CSS pixels.
-MARGIN = 20
-GAP = 18
 HEAD = 44
 LANE = 34
 REQUEST = 24
 AXIS = 36
 LEGEND = 36
-TEXT = 13
-SMALL = 12
 LONGEST_NAME = 250
-DASHES = (0, (3, 3))
+DASHES = (3, 3)
 
 GRACE = "end of the grace period"
 
@@ -55,7 +34,7 @@ def timeline(stops: Sequence[Stop]) -> Picture:
         raise LabError("There is no stop to draw.", "Give at least one: timeline([stop(service)]).")
     bottom = HEAD + sum(LANE + REQUEST * len(stop.requests) for stop in stops)
     height = bottom + AXIS + LEGEND
-    axes = pixel_axes(card(height))
+    canvas = Canvas(height)
 
     names = [_shortened(name) for stop in stops for name in (stop.name, *(request.path for request in stop.requests))]
     outcomes = [text for stop in stops for text in (_outcome(stop), *(request.outcome for request in stop.requests))]
@@ -64,19 +43,19 @@ def timeline(stops: Sequence[Stop]) -> Picture:
         left=MARGIN + max(map(_width, names)) + GAP,
         right=WIDTH - MARGIN - max(map(_width, outcomes)) - GAP,
     )
-    _draw_axis(axes, scale, stops, HEAD, bottom)
+    _draw_axis(canvas, scale, stops, HEAD, bottom)
     top = HEAD
     for number, stop in enumerate(stops):
         if number:
-            axes.plot([MARGIN, WIDTH - MARGIN], [top, top], color=EDGE, lw=points(1), zorder=1)
-        _draw_grace(axes, scale, stop, top)
-        _draw_stop(axes, scale, stop, top + LANE / 2 + 2)
+            canvas.line([MARGIN, WIDTH - MARGIN], [top, top], colors.EDGE, above=1)
+        _draw_grace(canvas, scale, stop, top)
+        _draw_stop(canvas, scale, stop, top + LANE / 2 + 2)
         top += LANE
         for request in stop.requests:
-            _draw_request(axes, scale, request, top + REQUEST / 2 - 4)
+            _draw_request(canvas, scale, request, top + REQUEST / 2 - 4)
             top += REQUEST
-    _draw_legend(axes, stops, height - LEGEND / 2 - 2)
-    return Picture(axes.figure, f"Timeline of a stop. {'; '.join(map(_told, stops))}.")
+    _draw_legend(canvas, stops, height - LEGEND / 2 - 2)
+    return canvas.picture(f"Timeline of a stop. {'; '.join(map(_alt, stops))}.")
 
 
 class _Scale:
@@ -103,77 +82,90 @@ class _Scale:
         return [number * step for number in range(int(self.last / step) + 1)]
 
 
-def _draw_axis(axes: Axes, scale: _Scale, stops: Sequence[Stop], top: float, bottom: float) -> None:
+def _draw_axis(canvas: Canvas, scale: _Scale, stops: Sequence[Stop], top: float, bottom: float) -> None:
     for seconds in scale.ticks:
         x = scale.x(seconds)
-        axes.plot([x, x], [top, bottom], color=EDGE, lw=points(1), zorder=0)
-        axes.text(x, bottom + 8, f"{seconds:g} s", ha="center", va="top", fontsize=points(SMALL), color=MUTED)
-    axes.plot([scale.x(0), scale.x(0)], [top - 8, bottom], color=INK, lw=points(1.5), zorder=2)
+        canvas.line([x, x], [top, bottom], colors.EDGE, above=0)
+        canvas.text(x, bottom + 8, f"{seconds:g} s", SMALL, colors.MUTED, ha="center", va="top")
+    canvas.line([scale.x(0), scale.x(0)], [top - 8, bottom], colors.INK, 1.5)
     signals = {stop.events[0].what for stop in stops}
     titles = [(0, signals.pop() if len(signals) == 1 else "stop signal")]
     if (grace := _common_grace(stops)) and grace <= scale.last:
         titles.append((grace, GRACE))
     for seconds, title in titles:
-        axes.text(scale.x(seconds), top - 13, title, ha="center", va="bottom", fontsize=points(SMALL), color=INK)
+        canvas.text(scale.x(seconds), top - 13, title, SMALL, ha="center", va="bottom")
 
 
-def _draw_grace(axes: Axes, scale: _Scale, stop: Stop, top: float) -> None:
+def _draw_grace(canvas: Canvas, scale: _Scale, stop: Stop, top: float) -> None:
     if stop.grace_seconds <= scale.last:
         x = scale.x(stop.grace_seconds)
         bottom = top + LANE + REQUEST * len(stop.requests)
-        axes.plot([x, x], [top, bottom], color=RED, lw=points(1.5), ls=DASHES, zorder=2)
+        canvas.line([x, x], [top, bottom], colors.RED, 1.5, dashes=DASHES)
 
 
-def _draw_stop(axes: Axes, scale: _Scale, stop: Stop, y: float) -> None:
-    _write(axes, MARGIN, y, _shortened(stop.name), weight="bold")
+def _draw_stop(canvas: Canvas, scale: _Scale, stop: Stop, y: float) -> None:
+    canvas.text(MARGIN, y, _shortened(stop.name), weight="bold")
     x = scale.x(_end(stop))
-    axes.plot([scale.x(0), x], [y, y], color=BLUE, lw=points(9), solid_capstyle="butt", zorder=3)
-    _mark(axes, x, y, "killed" if stop.killed else "ended")
+    canvas.line([scale.x(0), x], [y, y], colors.BLUE, 9, above=3, butt=True)
+    _mark(canvas, x, y, "killed" if stop.killed else "ended")
     for event in stop.events:
         if event.what == "shutdown":
-            _mark(axes, scale.x(event.seconds), y - 12, "shutdown")
-    _write(axes, scale.right + GAP, y, _outcome(stop), weight="bold")
+            _mark(canvas, scale.x(event.seconds), y - 12, "shutdown")
+    canvas.text(scale.right + GAP, y, _outcome(stop), weight="bold")
 
 
-def _draw_request(axes: Axes, scale: _Scale, request: Request, y: float) -> None:
-    _write(axes, MARGIN, y, _shortened(request.path), color=MUTED)
+def _draw_request(canvas: Canvas, scale: _Scale, request: Request, y: float) -> None:
+    canvas.text(MARGIN, y, _shortened(request.path), color=colors.MUTED)
     start, end = scale.x(request.started_seconds), scale.x(request.started_seconds + request.seconds)
-    axes.plot([start, end], [y, y], color=ORANGE, lw=points(4), solid_capstyle="butt", zorder=3)
+    canvas.line([start, end], [y, y], colors.ORANGE, 4, above=3, butt=True)
     if request.fate == "answered":
-        _mark(axes, end - 5, y, "answered")  # the tip of the arrow is the end
+        _mark(canvas, end - 5, y, "answered")  # the tip of the arrow is the end
     else:
-        _mark(axes, end, y, "lost")
-    _write(axes, scale.right + GAP, y, request.outcome)
+        _mark(canvas, end, y, "lost")
+    canvas.text(scale.right + GAP, y, request.outcome)
 
 
-# What each mark means, and how it is drawn: another shape each, not another colour alone.
+class _Mark(NamedTuple):
+    """What a mark means, and how it is drawn: another shape each, not another colour alone."""
+
+    meaning: str
+    shape: str
+    size: float
+    color: str
+    edge_width: float | None = None
+    edge: str | None = None
+
+
 _MARKS = {
-    "shutdown": ("lifespan shutdown ran", {"marker": "D", "ms": 9, "color": GREEN}),
-    "ended": ("ended by itself", {"marker": "|", "ms": 19, "mew": 4, "color": BLUE}),
-    "killed": ("killed (SIGKILL)", {"marker": "X", "ms": 15, "color": RED, "mec": CARD, "mew": 1}),
-    "answered": ("request answered", {"marker": ">", "ms": 11, "color": ORANGE}),
-    "lost": ("request lost", {"marker": "x", "ms": 9, "mew": 3, "color": INK}),
+    "shutdown": _Mark("lifespan shutdown ran", "D", 9, colors.GREEN),
+    "ended": _Mark("ended by itself", "|", 19, colors.BLUE, 4),
+    "killed": _Mark("killed (SIGKILL)", "X", 15, colors.RED, 1, colors.CARD),
+    "answered": _Mark("request answered", ">", 11, colors.ORANGE),
+    "lost": _Mark("request lost", "x", 9, colors.INK, 3),
 }
 
 
-def _mark(axes: Axes, x: float, y: float, kind: str) -> None:
-    style = {name: points(value) if name in ("ms", "mew") else value for name, value in _MARKS[kind][1].items()}
-    axes.plot([x], [y], ls="", zorder=5, **style)
+def _mark(canvas: Canvas, x: float, y: float, kind: str) -> None:
+    mark = _MARKS[kind]
+    canvas.axes.plot(
+        [x], [y], ls="", marker=mark.shape, ms=points(mark.size), color=mark.color, mec=mark.edge or mark.color,
+        mew=mark.edge_width and points(mark.edge_width), zorder=5,
+    )  # fmt: skip
 
 
-def _draw_legend(axes: Axes, stops: Sequence[Stop], y: float) -> None:
+def _draw_legend(canvas: Canvas, stops: Sequence[Stop], y: float) -> None:
     drawn = {"killed" if stop.killed else "ended" for stop in stops}
     drawn |= {event.what for stop in stops for event in stop.events}
     drawn |= {"answered" if request.fate == "answered" else "lost" for stop in stops for request in stop.requests}
-    x = MARGIN + 6
-    for kind, (title, _) in _MARKS.items():
+    x: float = MARGIN + 6
+    for kind, mark in _MARKS.items():
         if kind in drawn:
-            _mark(axes, x, y, kind)
-            axes.text(x + 13, y, title, va="center", fontsize=points(SMALL), color=MUTED)
-            x += 13 + _width(title, SMALL, "normal") + GAP
+            _mark(canvas, x, y, kind)
+            canvas.text(x + 13, y, mark.meaning, SMALL, colors.MUTED, va="center")
+            x += 13 + _width(mark.meaning, SMALL, "normal") + GAP
     if _common_grace(stops) is None:
-        axes.plot([x, x], [y - 8, y + 8], color=RED, lw=points(1.5), ls=DASHES)
-        axes.text(x + 10, y, GRACE, va="center", fontsize=points(SMALL), color=MUTED)
+        canvas.line([x, x], [y - 8, y + 8], colors.RED, 1.5, dashes=DASHES)
+        canvas.text(x + 10, y, GRACE, SMALL, colors.MUTED, va="center")
 
 
 def _common_grace(stops: Sequence[Stop]) -> int | None:
@@ -193,20 +185,16 @@ def _outcome(stop: Stop) -> str:
     return f"exit {stop.exit_code}, {'shutdown ran' if stop.shutdown_ran else 'no shutdown'}"
 
 
-def _told(stop: Stop) -> str:
-    told = ["had to be killed"] if stop.killed else []
-    told.append(f"exit {stop.exit_code}")
+def _alt(stop: Stop) -> str:
+    parts = ["had to be killed"] if stop.killed else []
+    parts.append(f"exit {stop.exit_code}")
     if stop.shutdown_ran is not None:
-        told.append("shutdown ran" if stop.shutdown_ran else "shutdown did not run")
-    told += [f"{request.path} {request.outcome}" for request in stop.requests]
-    return f"{stop.name}: {', '.join(told)}"
+        parts.append("shutdown ran" if stop.shutdown_ran else "shutdown did not run")
+    parts += [f"{request.path} {request.outcome}" for request in stop.requests]
+    return f"{stop.name}: {', '.join(parts)}"
 
 
 # --- text ------------------------------------------------------------------------------------------------------------
-
-
-def _write(axes: Axes, x: float, y: float, text: str, color: str = INK, weight: str = "normal") -> None:
-    axes.text(x, y, text, va="center_baseline", fontsize=points(TEXT), color=color, weight=weight)
 
 
 def _width(text: str, size: float = TEXT, weight: str = "bold") -> float:

@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 import secrets
+from dataclasses import dataclass
 from pathlib import Path
 
 import docker
@@ -14,8 +15,8 @@ from docker.errors import APIError
 from .. import engine, folders, labels
 from ..engine import engine_errors
 from ..errors import LabError
-from . import cell_errors, ledger, sweep, workspace
-from .progress import LessonRun
+from . import cell_errors, cleanup, ledger, workspace
+from .lessons_done import LessonRun
 
 _SPECIAL = re.compile(r"[^a-zA-Z0-9_.-]+")
 
@@ -59,10 +60,10 @@ class Lab:
         try:
             # An empty volume marks the lab as open from its first moment: others see it by its label, and keep the
             # build cache.
-            with ledger.opening(self.client):
+            with ledger.opened(self.client):
                 self.client.volumes.create(self.name("open"), labels=self.labels)
         except BaseException:
-            self._lock.release()  # at once: the reader runs the cell again, and gets the same folder
+            self._lock.release()  # when the reader runs the cell again, they get the same folder
             raise
         self._run = LessonRun(lesson)
 
@@ -93,14 +94,14 @@ class Lab:
         do = "Start it again; the next lesson, or `dockerlab clean`, removes what this one left."
         try:
             with engine_errors.explained(self.engine.url, "while the lab was cleaned up", do):
-                left = sweep.remove_lab(self.client, self.id)
+                left = cleanup.remove_lab(self.client, self.id)
                 for image in self.pulled:
                     with contextlib.suppress(APIError):  # it is gone, or somebody uses it
                         self.client.api.remove_image(image)
         finally:
             self._lock.release()
-            self.client.close()  # whoever asks by it later opens a connection again
-        cell_errors.watch_no_more(self.engine)
+            self.client.close()  # using it later opens a connection again
+        cell_errors.stop_watching(self.engine)
         self._run.close()
         return Closed(self.lesson, tuple(left))
 
@@ -116,12 +117,12 @@ class Lab:
         return "\n".join(lines)
 
 
+@dataclass(frozen=True)
 class Closed:
     """What a lab left on the engine when it was closed: nothing, or what the engine would not remove."""
 
-    def __init__(self, lesson: str, left: tuple[str, ...]) -> None:
-        self.lesson = lesson
-        self.left = left
+    lesson: str
+    left: tuple[str, ...]
 
     def __repr__(self) -> str:
         if self.left:
@@ -134,10 +135,10 @@ _opened: dict[str, Lab] = {}
 
 
 def open_lab(lesson: str) -> Lab:
-    """Open a lab for a lesson: find (or start) the engine, sweep what dead labs left, make the workspace, and go there.
+    """Open a lab for a lesson: find or start the engine, remove what dead labs left, make the workspace, and go there.
 
-    Addresses of this machine are asked without a proxy from then on, whatever the environment names: each lesson asks
-    containers on 127.0.0.1, and no proxy reaches them.
+    From then on this machine's own addresses are reached without a proxy, whatever the environment names: each lesson
+    sends requests to containers on 127.0.0.1, and no proxy reaches them.
 
     The notebook's working folder becomes the workspace, as `cd` would do. What an earlier run of the lesson wrote there
     is removed, so that each run starts from the same state; the folder `your_turn` is the reader's, and is kept. Where
@@ -158,19 +159,19 @@ def open_lab(lesson: str) -> Lab:
         with contextlib.closing(found.client()) as client:
             before = _opened.get(lesson)
             if before and before.is_open:
-                with contextlib.suppress(LabError):  # it was on an engine that is gone, and its objects with it
+                with contextlib.suppress(LabError):  # its engine may be gone, and its objects with it
                     before.close()
-            sweep.sweep(client)
+            cleanup.sweep(client)
             base = engine.base_image.ensure(client)
-        lab = _opened[lesson] = Lab(lesson, found, base, before and before.workspace)
+        lab = _opened[lesson] = Lab(lesson, found, base, before.workspace if before else None)
     cell_errors.watch(found)
-    _ask_this_machine_directly()
+    _reach_localhost_without_proxy()
     folders.make_absolute()
     os.chdir(lab.workspace)
     return lab
 
 
-def _ask_this_machine_directly() -> None:
+def _reach_localhost_without_proxy() -> None:
     excepted = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
     hosts = [host for host in excepted.split(",") if host]
     for name in ("no_proxy", "NO_PROXY"):

@@ -16,8 +16,8 @@ from .. import folders
 from ..errors import WorkspaceUnwritable
 
 EXERCISE = "your_turn"
-"""The folder in a lesson's workspace that belongs to the reader: opening a lab keeps it, and so does closing one. A
-second exercise has `your_turn_2`, and so on."""
+"""The folder in a lesson's workspace that belongs to the reader: it survives opening and closing a lab. A second
+exercise has `your_turn_2`, and so on."""
 
 _READERS = re.compile(rf"{EXERCISE}(_\d+)?")
 _LESSON = re.compile(r"\w[\w.-]*")
@@ -55,7 +55,7 @@ def claim(lesson: str, before: Path | None = None) -> tuple[Path, FileLock]:
             lock.acquire()
             folders.empty(folder, _stays(_readers(folder)))
             if is_new:
-                _bring_attempts(usual[0], folder)
+                _copy_attempts(usual[0], folder)
         except Timeout:
             continue
         except OSError as error:
@@ -74,14 +74,14 @@ def passed_over(folder: Path, lesson: str) -> Path | None:
     return None if folder == named or folders.is_ours(named) else named
 
 
-def _bring_attempts(earlier: Path, folder: Path) -> None:
-    """Copy the reader's attempts from a workspace that is not ours now: it is of an earlier version, or was moved."""
+def _copy_attempts(earlier: Path, folder: Path) -> None:
+    """Copy the reader's attempts from a workspace that is not ours now: an earlier version's, or one that was moved."""
     if folders.is_ours(earlier) or earlier.is_symlink() or not (earlier / _LOCK).is_file():
         return
     for item in _readers(earlier):
-        if _given(item).is_file() and not item.is_symlink() and is_attempted(item):
+        if _digests_file(item).is_file() and not item.is_symlink() and is_attempted(item):
             shutil.copytree(item, folder / item.name, symlinks=True)
-            shutil.copyfile(_given(item), _given(folder / item.name))
+            shutil.copyfile(_digests_file(item), _digests_file(folder / item.name))
 
 
 def lay_out(folder: Path, given: Mapping[str, str]) -> Path:
@@ -104,7 +104,7 @@ def lay_out(folder: Path, given: Mapping[str, str]) -> Path:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(text.encode())
         digests = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in given.items()}
-        _given(folder).write_text(json.dumps(digests))
+        _digests_file(folder).write_text(json.dumps(digests))
     if not folder.is_dir():
         raise WorkspaceUnwritable(f"{folder} is not a folder.", "Move it to another place, and run the cell again.")
     return folder
@@ -119,10 +119,10 @@ def is_attempted(folder: Path) -> bool:
     if not os.path.lexists(folder):
         return False
     try:
-        given = json.loads(_given(folder).read_text())
+        given = json.loads(_digests_file(folder).read_text())
         return folder.is_symlink() or given != {name: _digest(folder / name) for name in _files(folder)}
     except (OSError, ValueError):
-        return True  # nobody knows what was given, or what is there: treat all of it as the reader's
+        return True  # what was given, or what is there, is unknown: treat all of it as the reader's
 
 
 def remove_all() -> dict[Path, str]:
@@ -178,23 +178,23 @@ def shown(path: Path) -> str:
     return path.relative_to(folders.NOTEBOOKS).as_posix() if path.is_relative_to(folders.NOTEBOOKS) else str(path)
 
 
-def _given(folder: Path) -> Path:
-    """Where it is noted what was given in a reader's folder: beside it, for what is in it is the reader's."""
+def _digests_file(folder: Path) -> Path:
+    """The file with the digests of what was given in a reader's folder: beside it, as all in it is the reader's."""
     return folder.with_name(f".given{folder.name.removeprefix(EXERCISE)}.json")
 
 
 def _readers(workspace: Path) -> list[Path]:
-    """All that has the name of a reader's folder, whatever the reader has made of it."""
+    """Everything with the name of a reader's folder, even where it is no folder any more."""
     return sorted(item for item in workspace.iterdir() if _READERS.fullmatch(item.name))
 
 
 def _stays(kept: Iterable[Path]) -> Callable[[str], bool]:
-    """Whether a name in a workspace stays when these of the reader's folders do, and what belongs to them."""
-    return {_LOCK, *(path.name for folder in kept for path in (folder, _given(folder)))}.__contains__
+    """Tells of a name in a workspace whether it stays: these of the reader's folders do, and what belongs to them."""
+    return {_LOCK, *(path.name for folder in kept for path in (folder, _digests_file(folder)))}.__contains__
 
 
 def _files(folder: Path) -> Iterator[str]:
-    """The reader's files, links and empty folders: what Python and Jupyter leave beside them does not count."""
+    """The reader's files, links and empty folders, without what Python and Jupyter leave beside them."""
     for path in folder.rglob("*"):
         relative = path.relative_to(folder)
         is_folder = path.is_dir() and not path.is_symlink()
@@ -203,5 +203,5 @@ def _files(folder: Path) -> Iterator[str]:
 
 
 def _digest(path: Path) -> str:
-    """What tells a file from the one that was given; "" for a link and a folder, which never are given."""
+    """Of a file's content; "" for a link and a folder, which are never given."""
     return "" if path.is_symlink() or not path.is_file() else hashlib.sha256(path.read_bytes()).hexdigest()

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 from dockerlab import folders
 from dockerlab.lab import workspace
-from dockerlab.lab.progress import LessonRun, progress
+from dockerlab.lab.lessons_done import LessonRun, progress
 from IPython.core.interactiveshell import InteractiveShell
 
 

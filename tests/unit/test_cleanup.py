@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 from dockerlab import labels
-from dockerlab.lab import ledger, sweep
+from dockerlab.lab import cleanup, ledger
 
 LAB = {labels.LAB: "0123abcd"}
 BASE = {labels.BASE: "1"}
@@ -49,7 +49,7 @@ def cleaned(monkeypatch):
 
     def removed(*images, containers=()):
         api = PlayedApi(*images, containers=containers)
-        sweep.clean(SimpleNamespace(api=api))
+        cleanup.clean(SimpleNamespace(api=api))
         return api.removed
 
     return removed
@@ -139,5 +139,5 @@ def test_an_image_that_loses_its_name_while_a_lab_is_removed_goes_too(monkeypatc
         api.listed = () if name == "sha256:1" else (image(id_="sha256:1"),)
 
     api.remove_image = remove_image
-    assert sweep.remove_lab(SimpleNamespace(api=api), "0123abcd") == []
+    assert cleanup.remove_lab(SimpleNamespace(api=api), "0123abcd") == []
     assert api.removed == ["dockerlab/0123abcd:audit", "sha256:1"]

@@ -9,12 +9,12 @@ from __future__ import annotations
 import contextlib
 import html
 import json
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
 from .. import folders
+from . import notebook
 
 
 def _mark(lesson: str) -> Path:
@@ -24,25 +24,24 @@ def _mark(lesson: str) -> Path:
 class LessonRun:
     """What one kernel has run of a lesson since its lab was opened. Outside of a notebook: nothing."""
 
-    _told: ClassVar[dict[str, LessonRun]] = {}  # of the kernel's cells: one for each lesson that is open
+    _listening: ClassVar[dict[str, LessonRun]] = {}  # to the kernel's cells: one for each lesson that is open
 
     def __init__(self, lesson: str) -> None:
         self.lesson = lesson
         self._passed: set[str] = set()
         self._shell: Any = None
-        if earlier := self._told.get(lesson):
-            earlier._hear_no_more()
-        ipython = sys.modules.get("IPython")  # a program that has not loaded it is no notebook
-        if shell := ipython and ipython.get_ipython():
+        if earlier := self._listening.get(lesson):
+            earlier._stop_listening()
+        if shell := notebook.shell():
             shell.events.register("post_run_cell", self._cell_ended)
             self._shell = shell
-            self._told[lesson] = self
+            self._listening[lesson] = self
 
-    def _hear_no_more(self) -> None:
+    def _stop_listening(self) -> None:
         if self._shell:
             self._shell.events.unregister("post_run_cell", self._cell_ended)
             self._shell = None
-            del self._told[self.lesson]
+            del self._listening[self.lesson]
 
     def _cell_ended(self, result: Any) -> None:
         cell = {result.info.cell_id or result.info.raw_cell, result.info.raw_cell}
@@ -53,7 +52,7 @@ class LessonRun:
 
         What cannot be read or written leaves no mark, and is no error: the lesson itself has ended well.
         """
-        self._hear_no_more()
+        self._stop_listening()
         with contextlib.suppress(OSError, ValueError, LookupError, TypeError):
             claims = _claims(folders.NOTEBOOKS / f"{self.lesson}.ipynb")
             if claims and all(self._passed & claim for claim in claims):
@@ -68,9 +67,9 @@ def _is_of_an_earlier_version(folder: Path) -> bool:
     return bool(found) and all(path.match("[0-9][0-9]_*") and not path.lstat().st_size for path in found)
 
 
-def _claims(notebook: Path) -> list[set[str]]:
-    """The id and the source of each cell that makes a claim: not every program that runs notebooks tells ids."""
-    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+def _claims(path: Path) -> list[set[str]]:
+    """The id and the source of each cell that makes a claim: not every program that runs notebooks gives ids."""
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
     return [
         {cell["id"], "".join(cell["source"])} for cell in cells if "claim" in cell.get("metadata", {}).get("tags", [])
     ]

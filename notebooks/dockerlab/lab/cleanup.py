@@ -1,0 +1,187 @@
+"""Leave nothing behind: what the laboratory labelled can be found and removed, and nothing else is ever touched.
+
+Objects are found by label. The build cache carries no labels: its records are in the `ledger`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import docker
+from docker.errors import APIError, NotFound
+
+from .. import labels
+from ..wait import tries
+from . import ledger
+
+_PATIENCE_SECONDS = 90
+"""How long the engine may refuse to remove something: a container that is being killed takes up to ten, and one with
+an engine in it, whose images go with it, took more than twenty on a busy machine."""
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Something on the engine with one of our labels.
+
+    Attributes:
+        kind: ``container``, ``network``, ``volume`` or ``image``.
+        id: what it is removed by; of an image, its name.
+        name: what it is shown as.
+        labels: all that it has.
+    """
+
+    kind: str
+    id: str
+    name: str
+    labels: Mapping[str, str]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.name}"
+
+    @property
+    def lab(self) -> str:
+        """The id of the lab that made it; "" where no lab did."""
+        return self.labels.get(labels.LAB, "")
+
+    @property
+    def is_dead(self) -> bool:
+        """Whether the process that made it has ended."""
+        owner = labels.Owner.parse(self.labels.get(labels.OWNER, ""))
+        return owner is not None and owner.is_dead()
+
+
+def labelled(client: docker.DockerClient) -> list[Labelled]:
+    """Everything on the engine that carries a lab's label and is ours, in an order in which it can be removed."""
+    filters = {"label": labels.LAB}
+    containers = client.api.containers(all=True, filters=filters)  # before the images: each one's image is there
+    images = client.api.images(filters=filters)
+    by_id = {image["Id"]: image for image in images}
+    found = [
+        Labelled("container", item["Id"], (item["Names"] or ["?"])[0].lstrip("/"), item["Labels"])
+        for item in containers
+        if not _is_of_a_reader(item, by_id.get(item["ImageID"]))
+    ]
+    found += [Labelled("network", i["Id"], i["Name"], i["Labels"]) for i in client.api.networks(filters=filters)]
+    volumes = client.api.volumes(filters)["Volumes"] or []
+    found += [Labelled("volume", item["Name"], item["Name"], item["Labels"]) for item in volumes]
+    return found + [_image(item, name) for item in images for name in _names_of_ours(item)]
+
+
+def _image(image: Mapping[str, Any], name: str) -> Labelled:
+    return Labelled("image", name, name, image["Labels"])
+
+
+_NO_NAME = ("<none>:<none>", "<none>@<none>")
+"""What engines before API 1.43 tell as the name of an image that has none."""
+
+
+def _names_of_ours(image: Mapping[str, Any]) -> list[str]:
+    """The names under which an image with a lab's label is ours: its id, if it has no name at all.
+
+    An image that the reader made from one of ours has inherited its labels. By its name we know that it is theirs.
+    """
+    names = [name for name in image["RepoTags"] or [] if name not in _NO_NAME]
+    if not names and all(name in _NO_NAME for name in image["RepoDigests"] or []):
+        return [image["Id"]]
+    return [name for name in names if name.startswith(f"dockerlab/{image['Labels'][labels.LAB]}:")]
+
+
+def _is_of_a_reader(container: Mapping[str, Any], image: Mapping[str, Any] | None) -> bool:
+    """Whether a container has one of our labels only because it was started from an image of the reader's.
+
+    Args:
+        image: the container's image, if that has one of our labels.
+    """
+    if not image or image["Labels"][labels.LAB] != container["Labels"][labels.LAB]:
+        return False
+    ours = _names_of_ours(image)
+    theirs = {*(image["RepoTags"] or [])} - {*ours}
+    return not ours or container["Image"] in theirs or f"{container['Image']}:latest" in theirs
+
+
+def _remove(client: docker.DockerClient, found: Iterable[Labelled]) -> None:
+    """Remove objects. Another lab may remove the same ones at the same time: what is gone need not be removed, and what
+    the engine refuses because it is being removed or used is tried again.
+
+    Raises:
+        APIError: the engine still refuses after `_PATIENCE_SECONDS`.
+    """
+    waiting = list(found)
+    for left in tries(_PATIENCE_SECONDS, every=0.1):
+        refused = []
+        for item in waiting:
+            try:
+                _remove_one(client.api, item)
+            except NotFound:
+                pass
+            except APIError as error:
+                # Forbidden: a network has endpoints. Conflict: a removal is in progress, or a container uses an image.
+                if error.status_code not in (403, 409) or not left:
+                    raise
+                refused.append(item)
+        if not (waiting := refused):
+            return
+
+
+def _remove_one(api: docker.APIClient, item: Labelled) -> None:
+    match item.kind:
+        case "container":
+            api.remove_container(item.id, v=True, force=True)
+        case "network":
+            api.remove_network(item.id)
+        case "volume":
+            api.remove_volume(item.id, force=True)
+        case "image":
+            api.remove_image(item.id, force=True)
+
+
+def remove_lab(client: docker.DockerClient, lab: str) -> list[str]:
+    """Remove all that one lab made. Return what is still there: an empty list, unless the engine refused.
+
+    The records of the build cache are shared by all labs on an engine. They go with the last lab.
+    """
+    # Twice, if need be: a build that is broken off may take an image's name while that image is removed by it.
+    for _ in range(2):
+        _remove(client, [item for item in labelled(client) if item.lab == lab])
+        left = labelled(client)
+        if not any(item.lab == lab for item in left):
+            break
+    if not left:
+        ledger.prune(client, lambda: bool(labelled(client)))
+    return [str(item) for item in left if item.lab == lab]
+
+
+def remove_containers(client: docker.DockerClient, lab: str) -> None:
+    """Remove a lab's containers, and nothing else of it: what waits for one of them waits no longer."""
+    _remove(client, [item for item in labelled(client) if item.kind == "container" and item.lab == lab])
+
+
+def sweep(client: docker.DockerClient) -> list[str]:
+    """Remove what labs left whose process is dead: a killed kernel, a crashed audit. Return what was removed."""
+    found = labelled(client)
+    dead = [item for item in found if item.is_dead]
+    _remove(client, dead)
+    if dead == found:
+        ledger.prune(client, lambda: bool(labelled(client)))
+    return [str(item) for item in dead]
+
+
+def leftovers(client: docker.DockerClient) -> list[str]:
+    """What dead labs left on the engine, a line each."""
+    return [str(item) for item in labelled(client) if item.is_dead]
+
+
+def clean(client: docker.DockerClient) -> list[str]:
+    """Remove all that the laboratory ever labelled on this engine, of living labs too, and its base images.
+
+    Return what was removed, a line each.
+    """
+    found = labelled(client)
+    for image in client.api.images(filters={"label": f"{labels.BASE}=1"}):
+        names = image["RepoTags"] or []
+        found += [_image(image, name) for name in names if name.startswith(f"{labels.BASE_REPOSITORY}:")]
+    _remove(client, found)
+    ledger.prune(client, lambda: False)
+    return list(dict.fromkeys(str(item) for item in found))
