@@ -35,15 +35,12 @@ ROOMS = [
     ("figures", "pictures and tables of records"),
     ("audit", "a project of your own"),
     ("dockerlab_kit", "the offline kit: made, served"),
-    ("cli", "the command `dockerlab`"),
+    ("cli", "the command line"),
 ]
 """Each room's name, and what it is for."""
 
 APART = [("deploy", "image"), ("figures", "lab"), ("figures", "engine"), ("claims", "run")]
 """Rooms that know nothing of each other, though one stands after the other."""
-
-RUNS_ELSEWHERE = "dockerlab.audit.probe.sitecustomize"
-"""It runs in the container that is audited: it imports nothing of ours, and nothing imports it."""
 
 
 def modules() -> dict[str, Path]:
@@ -149,7 +146,12 @@ def picture() -> str:
     def below(room: str) -> set[str]:
         return direct[room] | {deep for one in direct[room] for deep in below(one)}
 
-    lines = ["```mermaid", "flowchart TD"]
+    lines = [
+        "```mermaid",
+        "flowchart TD",
+        "    accTitle: The rooms of the laboratory",
+        "    accDescr: Each room with arrows to those that it imports, from the command line at the top down to errors",
+    ]
     lines += [f'    {room}["<b>{room}</b><br>{what}"]' for room, what in reversed(ROOMS)]
     for room, _ in reversed(ROOMS):
         implied = {deep for one in direct[room] for deep in below(one)}

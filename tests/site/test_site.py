@@ -25,6 +25,7 @@ PAGES = [
     "index",
     "workshop/TEACHING",
     "workshop/hub/README",
+    "CONTRIBUTING",
     "search",
     *(f"notebooks/{lesson}" for lesson in LESSONS),
 ]
@@ -243,6 +244,7 @@ def test_what_sphinx_warns_of_is_an_error_and_leaves_the_earlier_site(tmp_path):
     notebooks.mkdir()
     shutil.copytree(ROOT / "workshop" / "site", workshop / "site")
     (tmp_path / "README.md").write_text("# A site\n\n[nowhere](notebooks/10_nowhere.ipynb)\n")
+    (tmp_path / "CONTRIBUTING.md").write_text("# Contributing\n")
     (workshop / "TEACHING.md").write_text("# Teaching\n")
     (workshop / "hub").mkdir()
     (workshop / "hub" / "README.md").write_text("# A hub\n")

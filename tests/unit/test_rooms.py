@@ -1,5 +1,7 @@
 """No room of the laboratory reaches up, no modules go in circles, and CONTRIBUTING.md shows the rooms as they are."""
 
+import re
+
 import pytest
 import rooms
 
@@ -36,6 +38,20 @@ def test_a_circle_is_told(tmp_path):
     known["dockerlab.errors"].write_text("from . import wait\n")
     known["dockerlab.wait"].write_text("def f():\n    from .errors import LabError\n")
     assert rooms.circles(rooms.arrows(known)) == ["dockerlab.errors → dockerlab.wait → dockerlab.errors"]
+
+
+def test_the_picture_is_of_the_rooms_as_they_are():
+    assert rooms.picture() in (rooms.ROOT / "CONTRIBUTING.md").read_text(), "put `python tests/rooms.py` in its place"
+
+
+def test_each_place_that_the_page_names_is_there():
+    """The places of the first table lead from the laboratory's folder, or from the repository's."""
+    page = (rooms.ROOT / "CONTRIBUTING.md").read_text()
+    named = set(re.findall(r"`([\w./]+(?:\.py|/))`", page))
+    folders = [rooms.ROOT / "tests", *(rooms.ROOT / "tests").iterdir(), rooms.PLACES[0] / "audit"]
+    beside = {path.name for folder in folders if folder.is_dir() for path in folder.iterdir()}
+    roots = (rooms.ROOT, rooms.PLACES[0])
+    assert [name for name in named if name not in beside and not any((root / name).exists() for root in roots)] == []
 
 
 def test_what_is_imported_is_declared(tmp_path):

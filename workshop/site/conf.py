@@ -17,7 +17,13 @@ from sphinx.util.osutil import relative_uri
 project = html_title = "dockerlab"
 language = "en"
 extensions = ["myst_nb", "sphinx_external_toc"]
-include_patterns = ["README.md", "notebooks/[0-9]*.ipynb", "workshop/TEACHING.md", "workshop/hub/README.md"]
+include_patterns = [
+    "README.md",
+    "CONTRIBUTING.md",
+    "notebooks/[0-9]*.ipynb",
+    "workshop/TEACHING.md",
+    "workshop/hub/README.md",
+]
 exclude_patterns = [".*", "build", "kit", "dockerlab-kit-*", "sample_app", "tests", "notebooks/workspace"]
 external_toc_path = "workshop/site/toc.yml"
 myst_heading_anchors = 3
