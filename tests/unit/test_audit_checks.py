@@ -10,9 +10,6 @@ from dockerlab.audit.project import Project
 from dockerlab.build.dockerfile import parse
 from dockerlab.records import Build
 
-EXPERIMENTS = {"dockerlab.audit.image_secrets", "dockerlab.audit.rebuilds"}
-"""Of these, the checks take a function that reads text."""
-
 
 def imported(path):
     """The packages and modules that a module imports, wherever in it."""
@@ -28,7 +25,7 @@ def test_nothing_below_the_checks_talks_to_an_engine():
     waiting, below = ["dockerlab.audit.checks"], set()
     while waiting:
         name = waiting.pop()
-        if name not in below | EXPERIMENTS:
+        if name not in below:
             below.add(name)
             waiting += [target for target, _ in rooms.imports(name, known[name], known)]
     assert "dockerlab.audit.observations" in below
