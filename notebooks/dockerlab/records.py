@@ -298,7 +298,7 @@ class Rollout:
 
 
 @dataclass(frozen=True)
-class Seen:
+class SeenRequest:
     """What an application made of requests that reached it through a TLS termination proxy.
 
     Addresses are told by whose they are, since their numbers differ with each network: ``the client`` (as the proxy saw

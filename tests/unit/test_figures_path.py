@@ -4,14 +4,14 @@ import itertools
 
 import pytest
 from dockerlab.figures import path
-from dockerlab.records import Seen
+from dockerlab.records import SeenRequest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 PASSED = {"host": "shop.example", "x-forwarded-proto": "https", "x-forwarded-for": "the client"}
 
 
 def seen(name="good", *, scheme="https", client="the client", location="https://shop.example/items/", **others):
-    return Seen(
+    return SeenRequest(
         name=name,
         url="https://shop.example/seen",
         passed=PASSED,
@@ -65,7 +65,7 @@ def test_texts_are_in_the_card_and_do_not_overlap():
     long = "https://a-very-long-name-of-a-host-without-end.of-a-very-long-domain.example:8443"
     records = [
         seen(),
-        Seen(
+        SeenRequest(
             name="a name " * 30,
             url=f"{long}/seen",
             passed={"host": long.removeprefix("https://"), "x-forwarded-for": "forged, " * 9},

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from ..records import Finding, Stop
+from ..run.docker_exec import Process
 from .image_secrets import secret_in_file
-from .observations import Observations, Process
+from .observations import Observations
 from .rebuilds import installs
 
 WARN_CONTEXT_BYTES = 50_000_000
@@ -83,12 +84,12 @@ def _builds(o: Observations) -> Verdict:
     return passed(f"the image is built, in {steps} step{'s' if steps != 1 else ''}")
 
 
-@check("starts", "02_build_and_run", "A container that nobody can reach serves nobody.", "rest")
+@check("starts", "02_build_and_run", "A container that nobody can reach serves nobody.", "idle")
 def _starts(o: Observations) -> Verdict:
-    if not o.rest:
-        return not_measured(o.reason("rest"))
+    if not o.idle:
+        return not_measured(o.reason("idle"))
     notes = "".join(f"; {note}" for note in o.project.notes)
-    return passed(f"it answers on port {o.rest.port}{notes}")
+    return passed(f"it answers on port {o.idle.port}{notes}")
 
 
 # --- it stops --------------------------------------------------------------------------------------------------------
@@ -98,40 +99,40 @@ def _starts(o: Observations) -> Verdict:
     "stops-on-sigterm",
     "03_exec_or_shell",
     "Each deployment stops the old container. One that does not hear the signal is killed when its time is over.",
-    "rest",
+    "idle",
 )
 def _stops(o: Observations) -> Verdict:
-    if not o.rest:
-        return not_measured(o.reason("rest"))
-    told = _told(o.rest.stop)
-    return fail(told, *_start_fix(o)) if o.rest.stop.killed else passed(told)
+    if not o.idle:
+        return not_measured(o.reason("idle"))
+    told = _told(o.idle.stop)
+    return fail(told, *_start_fix(o)) if o.idle.stop.killed else passed(told)
 
 
 @check(
     "lifespan-shutdown",
     "03_exec_or_shell",
     "What the application does at its end (close a pool, flush a queue, hand back a lock) is lost where it is killed.",
-    "rest",
+    "idle",
 )
 def _lifespan(o: Observations) -> Verdict:
-    if not o.rest:
-        return not_measured(o.reason("rest"))
-    ran = o.rest.stop.shutdown_ran
+    if not o.idle:
+        return not_measured(o.reason("idle"))
+    ran = o.idle.stop.shutdown_ran
     if ran is None:
-        why = o.rest.no_probe or "no lifespan began: the server may have it switched off"
+        why = o.idle.no_probe or "no lifespan began: the server may have it switched off"
         return not_measured(f"{why}, and the log tells of no lifespan")
     if ran:
         return passed("the lifespan's shutdown ran to its end")
-    if o.rest.restarts:
-        return fail(f"{o.rest.restarts}; not each was shut down", "Find in its log why workers end.")
-    return fail(f"the lifespan began, and its shutdown did not run: {_told(o.rest.stop)}", *_start_fix(o))
+    if o.idle.restarts:
+        return fail(f"{o.idle.restarts}; not each was shut down", "Find in its log why workers end.")
+    return fail(f"the lifespan began, and its shutdown did not run: {_told(o.idle.stop)}", *_start_fix(o))
 
 
 @check(
     "inflight-requests-finish",
     "03_exec_or_shell",
     "A request that is cut off in a deployment is an error that a user sees.",
-    "rest",
+    "idle",
     "in-flight",
 )
 def _in_flight(o: Observations) -> Verdict:
@@ -149,7 +150,7 @@ def _in_flight(o: Observations) -> Verdict:
     "stream-does-not-block-stop",
     "03_exec_or_shell",
     "A server waits for its open streams. Without a limit it waits until it is killed, and then nothing is shut down.",
-    "rest",
+    "idle",
     "stream",
 )
 def _stream(o: Observations) -> Verdict:
@@ -161,7 +162,7 @@ def _stream(o: Observations) -> Verdict:
         f"Give the server a limit below the grace period of {o.project.grace_seconds} s: `uvicorn … "
         "--timeout-graceful-shutdown 5` (`fastapi run` has no such option), `gunicorn … --graceful-timeout 5`."
     )
-    if o.rest and o.rest.stop.killed:
+    if o.idle and o.idle.stop.killed:
         fix, line = _start_fix(o)
         return warn(f"with an open stream, {_told(o.stream)}, as without", fix, line)
     return warn(f"with an open stream, {_told(o.stream)}", fix, _command_line(o))
@@ -171,12 +172,12 @@ def _stream(o: Observations) -> Verdict:
     "pid-1",
     "03_exec_or_shell",
     "The engine sends its signal to process 1 alone: it has to be the server, or hand the signal on.",
-    "rest",
+    "idle",
 )
 def _pid1(o: Observations) -> Verdict:
-    if not o.rest:
-        return not_measured(o.reason("rest"))
-    stop, processes = o.rest.stop, o.rest.processes
+    if not o.idle:
+        return not_measured(o.reason("idle"))
+    stop, processes = o.idle.stop, o.idle.processes
     if not processes:
         return not_measured("neither the engine nor the image can tell the processes")
     first = processes[0]
@@ -219,19 +220,19 @@ def _is_launcher(process: Process) -> bool:
     "workers-stop",
     "07_replicas",
     "With several worker processes, each has a lifespan of its own, and each has to end it.",
-    "rest",
+    "idle",
 )
 def _workers(o: Observations) -> Verdict:
-    if not o.rest:
-        return not_measured(o.reason("rest"))
-    count = o.rest.lifespans
+    if not o.idle:
+        return not_measured(o.reason("idle"))
+    count = o.idle.lifespans
     if count is None:
-        return not_measured(o.rest.restarts or o.rest.no_probe or "no lifespan began")
+        return not_measured(o.idle.restarts or o.idle.no_probe or "no lifespan began")
     if count == 1:
         return not_measured("the server is one process, so there are no workers to stop")
-    if o.rest.stop.shutdown_ran and not o.rest.stop.killed:
+    if o.idle.stop.shutdown_ran and not o.idle.stop.killed:
         return passed(f"all {count} workers ended their lifespans")
-    return fail(f"{count} workers began a lifespan, and not all ended it: {_told(o.rest.stop)}", *_start_fix(o))
+    return fail(f"{count} workers began a lifespan, and not all ended it: {_told(o.idle.stop)}", *_start_fix(o))
 
 
 # --- it is built again -----------------------------------------------------------------------------------------------
@@ -361,22 +362,22 @@ def _content(o: Observations, path: str) -> bytes:
     "06_tls_proxy",
     "Where a proxy ends TLS, an application that does not believe it redirects its clients to plain http, and takes "
     "the proxy for the client.",
-    "rest",
+    "idle",
 )
 def _behind_proxy(o: Observations) -> Verdict:
-    if not o.rest:
-        return not_measured(o.reason("rest"))
-    if o.rest.no_probe or not o.rest.honest:
-        return not_measured(o.rest.no_probe)
-    seen = o.rest.honest
-    if seen.scheme == "https" and seen.client != o.rest.peer:
+    if not o.idle:
+        return not_measured(o.reason("idle"))
+    if o.idle.no_probe or not o.idle.honest:
+        return not_measured(o.idle.no_probe)
+    seen = o.idle.honest
+    if seen.scheme == "https" and seen.client != o.idle.peer:
         return passed(f"it sees {seen.url.split('/__')[0]} and the client that the proxy tells of")
-    if o.rest.trusts_other and o.rest.trusts_other not in ("*", "127.0.0.1"):
-        return not_measured(f"it trusts {o.rest.trusts_other}, which the audit's requests do not come from")
+    if o.idle.trusts_other and o.idle.trusts_other not in ("*", "127.0.0.1"):
+        return not_measured(f"it trusts {o.idle.trusts_other}, which the audit's requests do not come from")
     parts = []
     if seen.scheme != "https":
         parts.append(f"it believes {seen.scheme}, so it redirects to {seen.scheme}://{seen.host}")
-    if seen.client == o.rest.peer:
+    if seen.client == o.idle.peer:
         parts.append("takes the proxy for the client")
     return warn(
         "behind a proxy that ends TLS, " + " and ".join(parts),
@@ -390,16 +391,16 @@ def _behind_proxy(o: Observations) -> Verdict:
     "rejects-forged-client",
     "06_tls_proxy",
     "A client may send X-Forwarded-For itself. An application that believes it logs, limits and admits whom it claims.",
-    "rest",
+    "idle",
 )
 def _forged(o: Observations) -> Verdict:
-    if not o.rest:
-        return not_measured(o.reason("rest"))
-    if o.rest.no_probe or not o.rest.forged:
-        return not_measured(o.rest.no_probe)
+    if not o.idle:
+        return not_measured(o.reason("idle"))
+    if o.idle.no_probe or not o.idle.forged:
+        return not_measured(o.idle.no_probe)
     from .runner import FORGED
 
-    if o.rest.forged.client != FORGED:
+    if o.idle.forged.client != FORGED:
         return passed("an address that the client claims is not believed, through a proxy that appends to it")
     return warn(
         "it believes the address that a client claims, where a proxy appends to X-Forwarded-For, or there is no proxy",
@@ -416,15 +417,15 @@ def _forged(o: Observations) -> Verdict:
     "non-root",
     "08_production_image",
     "Who breaks into an application that runs as root is root in the container, and one mistake away from more.",
-    "rest",
+    "idle",
 )
 def _non_root(o: Observations) -> Verdict:
-    if not o.rest:
-        return not_measured(o.reason("rest"))
+    if not o.idle:
+        return not_measured(o.reason("idle"))
     user = o.project.user if o.project.user is not None else o.user
     is_root = user.split(":")[0] in ("", "0", "root")
-    uids = {process.uid for process in o.rest.processes}
-    serving = {process.uid for process in o.rest.processes[1:]} or uids
+    uids = {process.uid for process in o.idle.processes}
+    serving = {process.uid for process in o.idle.processes[1:]} or uids
     if is_root and uids and 0 not in serving:
         return passed("it begins as root, and the server runs as another user")
     if is_root:
@@ -436,13 +437,13 @@ def _non_root(o: Observations) -> Verdict:
     "read-only-root",
     "08_production_image",
     "With a read-only root file system nobody can change the application, and nothing is lost with the container.",
-    "rest",
+    "idle",
     "read-only",
 )
 def _read_only(o: Observations) -> Verdict:
     if not o.read_only:
         return not_measured(o.reason("read-only"))
-    written = list(o.read_only.refused) or list(o.rest.written if o.rest else ())
+    written = list(o.read_only.refused) or list(o.idle.written if o.idle else ())
     paths = ", ".join(written[:3]) + (f" and {len(written) - 3} more" if len(written) > 3 else "")
     if o.read_only.answered:
         more = f"; it goes on without {paths}, which it writes otherwise" if paths else ""
@@ -457,7 +458,7 @@ def _read_only(o: Observations) -> Verdict:
     "health-check",
     "05_compose",
     "An orchestrator waits for, and replaces, what it can see. Without a check it sees a process, not an answer.",
-    "rest",
+    "idle",
     "health",
 )
 def _health(o: Observations) -> Verdict:
@@ -466,7 +467,7 @@ def _health(o: Observations) -> Verdict:
     health = o.health
     line = next((i.line for i in o.dockerfile.instructions if i.keyword == "HEALTHCHECK"), None)
     if not health.test:
-        port = o.rest.port if o.rest else 80
+        port = o.idle.port if o.idle else 80
         do = (
             f'HEALTHCHECK --interval=5s CMD ["python", "-c", "import urllib.request as r; '
             f"r.urlopen('http://127.0.0.1:{port}/health', timeout=3)\"]"
@@ -534,17 +535,17 @@ def _size(o: Observations) -> Verdict:
     "memory",
     "05_compose",
     "Memory at rest, times the number of processes, is what each replica costs before the first request.",
-    "rest",
+    "idle",
 )
 def _memory(o: Observations) -> Verdict:
-    if not o.rest:
-        return not_measured(o.reason("rest"))
-    if o.rest.memory_bytes is None:
+    if not o.idle:
+        return not_measured(o.reason("idle"))
+    if o.idle.memory_bytes is None:
         return not_measured("the engine does not tell how much memory it uses")
-    used, limit = o.rest.memory_bytes, o.memory_limit_bytes
+    used, limit = o.idle.memory_bytes, o.memory_limit_bytes
     told = f"{used / 2**20:.0f} MiB at rest"
-    if o.rest.lifespans and o.rest.lifespans > 1:
-        told += f" with {o.rest.lifespans} workers, {used / 2**20 / o.rest.lifespans:.0f} MiB for each"
+    if o.idle.lifespans and o.idle.lifespans > 1:
+        told += f" with {o.idle.lifespans} workers, {used / 2**20 / o.idle.lifespans:.0f} MiB for each"
     if limit and used > WARN_MEMORY_FACTOR * limit:
         return warn(f"{told}, of a limit of {limit / 2**20:.0f} MiB", "Fewer workers in a container, or more memory.")
     return passed(told)
@@ -612,7 +613,7 @@ def _start_fix(o: Observations) -> tuple[str, int | None]:
             return f'Line {instruction.line}: exec form, {kind} ["…", "…"], in place of `{_short(instruction.text)}`', (
                 instruction.line
             )
-    processes = o.rest.processes if o.rest else ()
+    processes = o.idle.processes if o.idle else ()
     scripts = [
         word
         for p in processes[:2]

@@ -32,7 +32,7 @@ _POLL_SECONDS = 0.05
 
 
 class Limits:
-    """The limits of one audit. `trouble` tells whether one is reached.
+    """The limits of one audit. `reached` tells which one is reached.
 
     Args:
         engine: the engine.
@@ -53,7 +53,7 @@ class Limits:
         """Seconds until the audit must have ended; at least 0.1."""
         return max(0.1, self.deadline - time.monotonic())
 
-    def trouble(self) -> str:
+    def reached(self) -> str:
         """Which limit is reached, in a sentence; empty where none is."""
         if self.cancelled.is_set():
             return "The audit was cancelled."
@@ -97,7 +97,7 @@ class Limits:
 
 
 def _build_groups() -> Iterator[Path]:
-    """The control groups of the steps that BuildKit carries out now (cgroup v1 and v2; with and without systemd)."""
+    """The control groups of the steps that BuildKit runs now (cgroup v1 and v2; with and without systemd)."""
     for root in (_GROUPS / "pids", _GROUPS):
         for pattern in ("*/buildkit/*", "system.slice/*buildkit*", "system.slice/*/buildkit*/*"):
             with contextlib.suppress(OSError):

@@ -108,6 +108,6 @@ def _text(source: Source, path: str, sent: set[str]) -> str | None:
 
 def _writes(observed: Observations) -> bool:
     """Whether the application writes anywhere but to /tmp, or that is not known."""
-    if not observed.rest or not observed.read_only:
+    if not observed.idle or not observed.read_only:
         return True
-    return bool(observed.rest.written) or not observed.read_only.answered
+    return bool(observed.idle.written) or not observed.read_only.answered

@@ -35,7 +35,7 @@ def rebuild(lab: Lab, project: Project, dockerfile: Path, folder: Path, limits: 
         "target": project.target,
         "build_args": project.build_args,
         "progress": False,
-        "watch": limits.trouble,
+        "watch": limits.reached,
         "timeout": limits.left + 30,
     }
     unchanged = build(lab, project.folder, name="audit-unchanged", dockerfile=dockerfile, **options)
@@ -83,7 +83,7 @@ def _copy(source: build_context.Source, into: Path, limits: Limits) -> None:
     """The files that are sent to the builder, and those that tell which they are."""
     wanted = build_context.sent_paths(source)
     for path in wanted:
-        if reason := limits.trouble():
+        if reason := limits.reached():
             raise LabError(reason)
         here, there = source.folder / path, into / path
         there.parent.mkdir(parents=True, exist_ok=True)

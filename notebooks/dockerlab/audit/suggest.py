@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from ..build import dockerfile_text
 from ..build.dockerfile_text import Text, Written
 from ..records import Audit
+from ..run.docker_exec import INITS, SHELLS
 from . import suggest_order
-from .observations import INITS, SHELLS
 from .shell import Script, scan
 
 Read = Callable[[str], str | None]

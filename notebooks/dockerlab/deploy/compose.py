@@ -22,7 +22,7 @@ from ..build.builder import build
 from ..errors import ComposeFailed, ComposeMissing, LabError
 from ..lab.lab import Lab
 from ..records import Build, Stop
-from ..run.container import Service, asking
+from ..run.container import Service, errors_explained
 from ..run.stop import stop as observe
 
 DEFAULT_GRACE_SECONDS = 10
@@ -103,7 +103,7 @@ class Project:
         """
         wanted = {PROJECT_LABEL: self.name, SERVICE_LABEL: service, ONE_OFF_LABEL: "False"}
         filters = {"label": [f"{label}={value}" for label, value in wanted.items()]}
-        with asking(self.lab, service):
+        with errors_explained(self.lab, service):
             found = self.lab.client.containers.list(all=True, filters=filters)
         if not found:
             known = ", ".join(self.services)
@@ -129,7 +129,7 @@ class Project:
 
     def logs(self, service: str) -> str:
         """All that a service's container has printed so far, to stdout and stderr."""
-        with asking(self.lab, service):
+        with errors_explained(self.lab, service):
             return self.container(service).logs().decode(errors="replace")
 
     def stop(

@@ -28,8 +28,8 @@ from docker.models.networks import Network
 from ..engine import engine_errors
 from ..errors import CertificateRefused, LabError
 from ..lab.lab import Lab
-from ..records import Build, Seen
-from ..run.container import Service, _start, asking, creating, looking, serve
+from ..records import Build, SeenRequest
+from ..run.container import Service, container_errors_explained, create_errors_explained, errors_explained, serve
 from ..run.stop import STARTUP_SECONDS, Variant
 
 CERTIFICATES = PurePosixPath("/etc/nginx/certs")
@@ -58,7 +58,7 @@ def network(lab: Lab, name: str, *, internal: bool = False) -> Network:
         LabError: a network of that name is there already, or the engine has no addresses left.
     """
     try:
-        with asking(lab, name):
+        with errors_explained(lab, name):
             made = lab.client.networks.create(
                 lab.name(name), driver="bridge", check_duplicate=True, internal=internal, labels=lab.labels
             )
@@ -163,7 +163,7 @@ class Proxy:
         raise LabError("The proxy does not run.", "Its log says why.", log=self.log())
 
     def _published(self) -> int | None:
-        with looking(self.lab, "the proxy"):
+        with container_errors_explained(self.lab, "the proxy"):
             self.container.reload()
         bindings = self.container.attrs["NetworkSettings"]["Ports"].get("443/tcp")
         return int(bindings[0]["HostPort"]) if bindings else None
@@ -180,7 +180,7 @@ class Proxy:
 
     def log(self) -> str:
         """All that Nginx has printed so far."""
-        with looking(self.lab, "the proxy"):
+        with container_errors_explained(self.lab, "the proxy"):
             return self.container.logs().decode(errors="replace")
 
     def last_error(self) -> str:
@@ -236,7 +236,7 @@ class Proxy:
     @cached_property
     def addresses(self) -> set[str]:
         """Its own addresses, one on each network."""
-        with asking(self.lab, "the proxy"):
+        with errors_explained(self.lab, "the proxy"):
             return {address(self.container, made) for made in (self.web, self.apps)}
 
     def add(self, *sites: str | Path) -> None:
@@ -251,7 +251,7 @@ class Proxy:
         """
         sites = tuple(map(Path, sites))
         files = {SITES / site.name: site for site in sites}
-        with looking(self.lab, "the proxy"), contextlib.ExitStack() as undo:
+        with container_errors_explained(self.lab, "the proxy"), contextlib.ExitStack() as undo:
             before = {path: _archive(self.container, path) for path in files}
             undo.callback(self._put_back, before)
             copy_into(self.container, files)
@@ -283,7 +283,7 @@ class Proxy:
 
     def close(self) -> None:
         """Remove the proxy and its networks. What else is connected to them is disconnected. Safe to call twice."""
-        with asking(self.lab, "the proxy"):
+        with errors_explained(self.lab, "the proxy"):
             with contextlib.suppress(NotFound):
                 self.container.remove(force=True, v=True)
             for made in (self.web, self.apps):
@@ -336,7 +336,7 @@ def tls_proxy(
         apps = network(lab, f"{name}-apps", internal=True)
         undo.callback(apps.remove)
         tag = image.image if isinstance(image, Build) else image
-        with creating(lab, name, tag):
+        with create_errors_explained(lab, name, tag):
             container = lab.client.containers.create(
                 tag,
                 name=lab.name(name),
@@ -346,10 +346,10 @@ def tls_proxy(
                 mem_limit="128m",
             )
         undo.callback(container.remove, force=True)
-        with asking(lab, name):
+        with errors_explained(lab, name):
             apps.connect(container)
             copy_into(container, certificate_files(certificate) | files)
-            _start(Service(lab, name, container, 443, "/"), None)
+            Service(lab, name, container, 443, "/").start()
         proxy = Proxy(lab, container, authority, web, apps)
         if files:
             proxy.wait()
@@ -478,7 +478,7 @@ def serve_behind(
     Raises:
         LabError: what `serve` raises for one of them; the others are removed, too.
     """
-    with asking(lab, "the engine"):
+    with errors_explained(lab, "the engine"):
         processors = lab.client.info()["NCPU"]
     started = Applications()
 
@@ -515,7 +515,7 @@ def ask(
     name: str | None = None,
     prefix: str = "",
     headers: Mapping[str, str] | None = None,
-) -> Seen:
+) -> SeenRequest:
     """Ask an application through the proxy, and record what it makes of that.
 
     The application is one like that of lesson 06: `/seen` tells what it believes, `/items` redirects to `/items/`.
@@ -559,7 +559,7 @@ def ask(
     passed = {header: told["headers"][header] for header in _HEADERS if header in told["headers"]}
     claimed = {header.lower(): value for header, value in (headers or {}).items()}
     servers = schema.json().get("servers", []) if schema.status_code == 200 else []
-    return Seen(
+    return SeenRequest(
         name=name or host.split(".")[0],
         url=f"{url}/seen",
         passed=told_by_whose(passed),

@@ -40,7 +40,7 @@ from ..errors import LabError, PortTaken, SwarmFailed, SwarmNotAllowed
 from ..lab.lab import Lab
 from ..records import Build, Event, Rollout, Task
 from ..run import traffic
-from ..run.container import asking
+from ..run.container import errors_explained
 from . import proxy
 
 SWITCH = "DOCKERLAB_PRIVILEGED"
@@ -142,7 +142,7 @@ class Node:
     @property
     def address(self) -> str:
         """Its address on the nodes' network, at which the other nodes reach it."""
-        with asking(self.lab, self.name):
+        with errors_explained(self.lab, self.name):
             self.container.reload()
         return next(iter(self.container.attrs["NetworkSettings"]["Networks"].values()))["IPAddress"]
 
@@ -190,16 +190,16 @@ class Node:
 
     def has_ipvs(self) -> bool:
         """Whether the kernel has IPVS, which Swarm's virtual addresses and its routing mesh need."""
-        with asking(self.lab, self.name):
+        with errors_explained(self.lab, self.name):
             return self.container.exec_run(["python3", "-c", _HAS_IPVS]).exit_code == 0
 
     def kill(self) -> None:
         """End the node at once, with all that runs on it, as a power cut does."""
-        with asking(self.lab, self.name):
+        with errors_explained(self.lab, self.name):
             self.container.kill()
 
     def _published(self, port: int) -> str:
-        with asking(self.lab, self.name):
+        with errors_explained(self.lab, self.name):
             self.container.reload()
         bindings = self.container.attrs["NetworkSettings"]["Ports"].get(f"{port}/tcp") or []
         return bindings[0]["HostPort"] if bindings else ""
@@ -284,7 +284,7 @@ class Nodes(dict[str, Node]):
 
     def close(self) -> None:
         """Remove the nodes: their engines, and whatever these hold. Safe to call twice."""
-        with asking(self.lab, "the nodes"):
+        with errors_explained(self.lab, "the nodes"):
             for node in self.values():
                 node._disconnect()
             with ThreadPoolExecutor(max(len(self), 1)) as pool:
@@ -362,7 +362,7 @@ def start_nodes(
         return node
 
     try:
-        with asking(lab, "the nodes"), ThreadPoolExecutor(count) as pool:
+        with errors_explained(lab, "the nodes"), ThreadPoolExecutor(count) as pool:
             started = [future.result() for future in [pool.submit(start, number) for number in range(1, count + 1)]]
     except BaseException:
         nodes.close()
@@ -446,7 +446,7 @@ def give(nodes: Iterable[Node], images: Sequence[str | Build]) -> None:
     api = lab.client.api
     with tempfile.TemporaryDirectory(dir=lab.workspace, prefix=".images-") as folder:
         archive = Path(folder) / "images.tar"
-        with asking(lab, "the nodes"):
+        with errors_explained(lab, "the nodes"):
             for tag in tags:
                 try:
                     api.inspect_image(tag)

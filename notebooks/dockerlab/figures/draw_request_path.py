@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from matplotlib.axes import Axes
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
-from ..records import Seen
+from ..records import SeenRequest
 from .picture import BLUE, EDGE, GREEN, INK, MUTED, RED, WIDTH, Picture, card, pixel_axes, points, shortened, text_width
 
 # All lengths are CSS pixels.
@@ -37,7 +37,7 @@ _TITLES = {
 }
 
 
-def path(seen: Sequence[Seen]) -> Picture:
+def path(seen: Sequence[SeenRequest]) -> Picture:
     """Draw the path of a request for each record, one below the other.
 
     Args:
@@ -52,7 +52,7 @@ def path(seen: Sequence[Seen]) -> Picture:
     return Picture(axes.figure, f"Path of a request. {' '.join(map(_told, seen))}")
 
 
-def _draw(axes: Axes, seen: Seen, top: float) -> None:
+def _draw(axes: Axes, seen: SeenRequest, top: float) -> None:
     _write(axes, MARGIN, top + HEAD / 2, _shortened(seen.name, TITLE_WIDTH), weight="bold", size=TEXT + 1)
     asked = urlsplit(seen.url)
     between = (WIDTH - 2 * MARGIN - sum(BOX_WIDTHS)) / 2
@@ -88,7 +88,7 @@ def _lines(headers: Mapping[str, str]) -> list[str]:
     return [f"{_TITLES.get(name.lower(), name)}: {value}" for name, value in headers.items()]
 
 
-def _beliefs(seen: Seen) -> list[tuple[str, bool]]:
+def _beliefs(seen: SeenRequest) -> list[tuple[str, bool]]:
     """What the application believes, and whether that is right."""
     return [
         (f"scheme: {seen.scheme}", seen.scheme == urlsplit(seen.url).scheme),
@@ -96,12 +96,12 @@ def _beliefs(seen: Seen) -> list[tuple[str, bool]]:
     ]
 
 
-def _is_right_redirect(seen: Seen) -> bool:
+def _is_right_redirect(seen: SeenRequest) -> bool:
     asked, location = urlsplit(seen.url), urlsplit(seen.location)
     return (asked.scheme, asked.netloc) == (location.scheme, location.netloc)
 
 
-def _told(seen: Seen) -> str:
+def _told(seen: SeenRequest) -> str:
     claimed = f"the client claims {', '.join(_lines(seen.claimed))}; " if seen.claimed else ""
     passed = ", ".join(_lines(seen.passed))
     beliefs = ", ".join(f"{text} ({_verdict(right)})" for text, right in _beliefs(seen))

@@ -21,7 +21,7 @@ from docker.types import CancellableStream
 from ..errors import LabError
 from ..lab.lab import Lab
 from ..records import Build, ImageContent, ImageLayer, Leak
-from ..run.container import asking, serve
+from ..run.container import errors_explained, serve
 
 T = TypeVar("T")
 
@@ -54,7 +54,7 @@ def content(lab: Lab, image: str | Build) -> ImageContent:
         EngineUnreachable: the engine no longer answers.
     """
     name, tag = _named(image)
-    with asking(lab, name):
+    with errors_explained(lab, name):
         history = _of_image(tag, lambda: lab.client.api.history(tag))
         below = _of_image(lab.base_image, lambda: lab.client.api.history(lab.base_image))
         own, base = _diff_ids(lab, tag), _diff_ids(lab, lab.base_image)
@@ -116,7 +116,7 @@ def leaks(lab: Lab, image: str | Build, secret: str) -> tuple[Leak, ...]:
         )
     name, tag = _named(image)
     base = _diff_ids(lab, lab.base_image)
-    with asking(lab, name), saved(lab, tag) as archive:
+    with errors_explained(lab, name), saved(lab, tag) as archive:
         return tuple(found_in(archive, secret, base))
 
 
@@ -381,6 +381,6 @@ def _of_image(tag: str, ask: Callable[[], T]) -> T:
 
 
 def _diff_ids(lab: Lab, tag: str) -> list[str]:
-    with asking(lab, tag):
+    with errors_explained(lab, tag):
         found = _of_image(tag, lambda: lab.client.api.inspect_image(tag))
     return found["RootFS"].get("Layers") or []
