@@ -7,7 +7,7 @@ import time
 from types import SimpleNamespace
 
 import pytest
-from dockerlab.audit import file_writes, probe, startup_errors
+from dockerlab.audit import file_writes, limits, probe, startup_errors
 from dockerlab.audit import runner as runners
 
 ANSWER = {"scheme": "http", "client": "10.0.0.1", "url": "http://shop.example/", "host": "shop.example"}
@@ -155,9 +155,9 @@ def test_what_an_engine_cannot_limit_is_told():
     holds = {"MemoryLimit": True, "CpuCfsQuota": True, "PidsLimit": True}
     limited = ("512 MB of memory", "1 processor", "512 processes", "no new privileges", "no mounts")
     network = "the network, of the build and of the containers"
-    assert runners.container_limits(holds) == (limited, (network,))
-    assert runners.container_limits({"CpuCfsQuota": False, "MemoryLimit": False}) == (
+    assert limits.container_limits(holds) == (limited, (network,))
+    assert limits.container_limits({"CpuCfsQuota": False, "MemoryLimit": False}) == (
         limited[2:],
         (network, "memory", "processor"),
     )
-    assert runners.container_limits({}) == (limited, (network,))
+    assert limits.container_limits({}) == (limited, (network,))

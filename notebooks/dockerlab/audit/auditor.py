@@ -25,7 +25,7 @@ from . import bases as base_images
 from . import image_secrets, rebuilds
 from . import probe as guest
 from .checks import CHECKS, Check
-from .limits import Limits
+from .limits import MEMORY_BYTES, Limits, container_limits
 from .observations import Observations
 from .project import Project, find
 
@@ -157,8 +157,6 @@ class _Audit:
             raise
         with errors_explained(self.lab, project.shown):
             config = self.lab.client.api.inspect_image(made.image)["Config"]
-        from .runner import MEMORY_BYTES, container_limits  # slow to load, for its HTTP client: only now needed
-
         observed = Observations(
             project,
             parsed,

@@ -12,6 +12,7 @@ from ..records import Finding, Stop
 from ..run.docker_exec import Process
 from .image_secrets import secret_in_file
 from .observations import Observations
+from .probe import FORGED
 from .rebuilds import installs
 
 WARN_CONTEXT_BYTES = 50_000_000
@@ -398,8 +399,6 @@ def _forged(o: Observations) -> Verdict:
         return not_measured(o.reason("idle"))
     if o.idle.no_probe or not o.idle.forged:
         return not_measured(o.idle.no_probe)
-    from .runner import FORGED
-
     if o.idle.forged.client != FORGED:
         return passed("an address that the client claims is not believed, through a proxy that appends to it")
     return warn(

@@ -17,8 +17,7 @@ class Idle:
 
     Attributes:
         port: where it listens in the container.
-        probe: whether the probe answers.
-        no_probe: why it does not.
+        no_probe: why the probe does not answer; empty where it does.
         pid1: the main process's command line.
         processes: all of the container's, the main one first; empty where they could not be listed.
         lifespans: how many lifespans had started; None where neither the probe nor a log shows it, or there are
@@ -35,7 +34,6 @@ class Idle:
     """
 
     port: int
-    probe: bool
     no_probe: str
     pid1: str
     processes: tuple[Process, ...]

@@ -23,23 +23,15 @@ from ..errors import AppCrashed, LabError, NeverListened
 from ..lab.lab import Lab
 from ..records import Stop
 from ..run import docker_exec
-from ..run.container import PIDS_LIMIT, Service, errors_explained, exec_failed, failure
+from ..run.container import Service, errors_explained, exec_failed, failure
 from ..run.docker_exec import Process
 from ..run.stop import stop
 from ..wait import tries, until
 from . import file_writes, health_check, probe, startup_errors
-from .limits import Limits
+from .limits import CONTAINER_SETTINGS, Limits
 from .observations import Health, Idle, ReadOnly
 from .probe import ProbeAnswer
 from .project import Project, likely_ports
-
-MEMORY_BYTES = 512 * 2**20
-"""What a container may use; lessons use the same."""
-
-CPUS = 1
-"""Processors. Python's interpreter uses one; a miner, or a loop without end, takes all that there are."""
-
-_CPU_PERIOD = 100_000  # microseconds, the engine's default
 
 START_SECONDS = 60
 """How long an application may take until it answers, beside several others on a small machine."""
@@ -53,34 +45,12 @@ NEXT_WORKER_SECONDS = (1.0, 3.0)
 SLOW_SECONDS = 3
 """The request in flight: longer than any noise, shorter than the engine's grace period of 10 s."""
 
-FORGED = "203.0.113.7"
-CLIENT = "198.51.100.23"
-"""Addresses that RFC 5737 keeps for documentation: what a liar claims, and the client that a proxy tells of."""
-
-HOST = "shop.example"
-
 _TLS = re.compile(r"(?i)running on https://\S+|listening at: https://\S+")
 
 _RESTARTS = "lifespans begin again and again: workers end, and others take their place"
 
 _UVICORN_STARTED = "Application startup complete"
 _UVICORN_ENDED = "Application shutdown complete"
-
-
-def container_limits(info: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """What limits a container of the audit, and what does not: an engine leaves out what its machine cannot hold.
-
-    Args:
-        info: what the engine tells of itself, as `docker info` shows it.
-    """
-    held = {
-        f"{MEMORY_BYTES // 2**20} MB of memory": info.get("MemoryLimit", True),
-        f"{CPUS} processor": info.get("CpuCfsQuota", True),
-        f"{PIDS_LIMIT} processes": info.get("PidsLimit", True),
-    }
-    limited = [limit for limit, is_held in held.items() if is_held]
-    free = [limit.split(" ", 1)[1].removeprefix("MB of ") for limit, is_held in held.items() if not is_held]
-    return (*limited, "no new privileges", "no mounts"), ("the network, of the build and of the containers", *free)
 
 
 class Runner:
@@ -156,7 +126,7 @@ class Runner:
                     raise NeverListened(
                         f"The application listens on another port at each start: {found}, then {elsewhere.port}.",
                         "Give it a port that stays, by --env or --command, and name that: --port 8000.",
-                        log=_tail(service),
+                        log=service.log_tail(),
                     ) from None
                 found = elsewhere.port
                 ports = [found]
@@ -180,13 +150,7 @@ class Runner:
             "environment": environment,
             "ports": {f"{port}/tcp": ("127.0.0.1", None) for port in ports},
             "labels": self.lab.labels,
-            "mem_limit": MEMORY_BYTES,
-            "memswap_limit": MEMORY_BYTES,
-            "pids_limit": PIDS_LIMIT,
-            # Not `nano_cpus`, which an engine refuses that cannot limit them; this it leaves out.
-            "cpu_period": _CPU_PERIOD,
-            "cpu_quota": CPUS * _CPU_PERIOD,
-            "security_opt": ["no-new-privileges"],
+            **CONTAINER_SETTINGS,
             # A health check of the image would run beside the experiments: it is tried on its own.
             "healthcheck": {"test": ["NONE"]},
             "log_config": LogConfig(type="json-file", config={"max-size": "8m"}),
@@ -211,7 +175,7 @@ class Runner:
         with errors_explained(self.lab, service.name), _refusal_explained("start", "Look at what it says."):
             service.container.start()
         began = time.monotonic()
-        look_inside_after = 2.0
+        diagnose_after = 2.0
         with httpx.Client(trust_env=False) as client:
             for left in tries(min(START_SECONDS, self.limits.left), every=0.1):
                 self._must_run(service)
@@ -222,27 +186,27 @@ class Runner:
                     if (url := service.published(port)) and not failure(client, url, limit)
                 ]
                 if answering:  # of several, the one at which the application is, if the probe knows it
-                    probed = (one for one in answering if len(answering) > 1 and _has_probe(one[1]))
+                    probed = (one for one in answering if len(answering) > 1 and probe.answers(one[1]))
                     service.port, service.url = next(probed, answering[0])
                     return
                 if reason := self.limits.reached():
-                    raise LabError(reason, "Look at its log.", log=_tail(service))
-                if (waited := time.monotonic() - began) > look_inside_after:
-                    self._look_inside(service, ports, waited)
-                    look_inside_after = waited + 1
+                    raise LabError(reason, "Look at its log.", log=service.log_tail())
+                if (waited := time.monotonic() - began) > diagnose_after:
+                    self._diagnose(service, ports, waited)
+                    diagnose_after = waited + 1
         raise self._never_listened(service, ports, time.monotonic() - began)
 
     def _must_run(self, service: Service, when: str = "before it answered") -> None:
         if not (ended := service.exited()):
             return
-        log = _cut(ended.log)
-        hint = startup_errors.advice(log)
+        hint = startup_errors.advice(ended.log)
         if not hint and (unset := startup_errors.unset_variables(self.command, self.environment)):
             names = ", ".join(unset)
             hint = f"Its command uses {names}, without a value: " + " ".join(f"--env {name}=…" for name in unset)
-        raise AppCrashed(f"The application ended with exit code {ended.code} {when}.", hint or ended.hint, log=log)
+        seen = f"The application ended with exit code {ended.code} {when}."
+        raise AppCrashed(seen, hint or ended.hint, log=ended.log)
 
-    def _look_inside(self, service: Service, ports: Sequence[int], waited: float) -> None:
+    def _diagnose(self, service: Service, ports: Sequence[int], waited: float) -> None:
         """Find out why it does not answer: it listens elsewhere, on an address that nobody reaches, or with TLS.
 
         Args:
@@ -261,31 +225,32 @@ class Runner:
         if reachable and not any(socket.port in ports for socket in reachable):
             if self.project.port is None:
                 raise _ListensElsewhere(reachable[0].port)
-            if waited > 0.75 * START_SECONDS:  # told before an audit of a minute is over
+            if waited > 0.75 * START_SECONDS:  # before an audit of one minute is over
                 raise self._never_listened(service, ports, waited)
-        seen, do = "", "Start it with --host 0.0.0.0."
+        seen = ""
         if reachable and waited > 25 and all(socket.address == "::" for socket in reachable):
             # A socket at `::` may accept IPv4, too: where it did, it would have answered by now.
-            seen = f"{_where(reachable)}, by IPv6 only, and does not answer the engine, which asks by IPv4."
+            seen = f"{docker_exec.shown(reachable)}, by IPv6 only, and does not answer the engine, which asks by IPv4."
         elif waited < 8:
             return
         elif found := _TLS.search(service.logs()):
             raise NeverListened(
                 f"The application speaks TLS itself ({found[0]}), and the audit does not.",
                 "Start it without its certificate for the audit, by --command; in front of it, a proxy can end TLS.",
-                log=_tail(service),
+                log=service.log_tail(),
             )
         elif listening and not reachable:
-            seen = f"{_where(listening)} only: nobody outside its container reaches it."
+            seen = f"{docker_exec.shown(listening)} only: nobody outside its container reaches it."
         if seen:
-            raise NeverListened(f"The application listens on {seen}", do, log=_tail(service))
+            do = "Start it with --host 0.0.0.0."
+            raise NeverListened(f"The application listens on {seen}", do, log=service.log_tail())
 
     def _never_listened(self, service: Service, ports: Sequence[int], seconds: float) -> NeverListened:
         with errors_explained(self.lab, service.name):
             listening = docker_exec.listening(service.container)
-        log = _tail(service)
+        log = service.log_tail()
         if listening:
-            seen = f"The application listens on {_where(listening)}, and "
+            seen = f"The application listens on {docker_exec.shown(listening)}, and "
             if any(socket.port in ports for socket in listening):
                 seen += f"did not answer there within {seconds:.0f} s"
             else:
@@ -307,7 +272,8 @@ class Runner:
                 return self._idle(service, checks_health, time.monotonic() - began)
             except (APIError, LookupError) as error:  # it ended while it was looked at
                 self._must_run(service, "while it was looked at")
-                raise LabError(f"The engine would not tell of the application: {error}.", log=_tail(service)) from error
+                seen = f"The engine would not tell of the application: {error}."
+                raise LabError(seen, log=service.log_tail()) from error
 
     def _idle(self, service: Service, checks_health: bool, start_seconds: float) -> tuple[Idle, Health]:
         self.port = service.port
@@ -321,24 +287,22 @@ class Runner:
         peer = ""
         if not no_probe:
             peer = self._probed(service, {}).client
-            passed = {"X-Forwarded-Proto": "https", "X-Forwarded-Host": HOST, "X-Forwarded-Port": "443"}
-            honest = self._probed(service, {**passed, "X-Forwarded-For": CLIENT})
-            forged = self._probed(service, {**passed, "X-Forwarded-For": f"{FORGED}, {CLIENT}"})
+            honest = self._probed(service, probe.forwarded(probe.CLIENT))
+            forged = self._probed(service, probe.forwarded(f"{probe.FORGED}, {probe.CLIENT}"))
         with errors_explained(self.lab, service.name):
             memory = docker_exec.memory_bytes(service.container)
             written = file_writes.written(service.container)
         shell = self.config.get("Shell") or ["/bin/sh", "-c"]
         health, is_left = health_check.observe(service, self.health_test if checks_health else (), shell)
         if is_left:  # only the container's end stops what the check has left running
-            log = _tail(service)
+            log = service.log_tail()
             service.close()
             stopped = self.stopped_with("stop", None)
         else:
             stopped = self._stop(service, ())
-            log = _tail(service)
+            log = service.log_tail()
         return Idle(
             port=service.port or 0,
-            probe=not no_probe,
             no_probe=no_probe,
             pid1=service.pid1,
             processes=processes,
@@ -397,11 +361,11 @@ class Runner:
 
     def _probed(self, service: Service, headers: dict[str, str]) -> ProbeAnswer:
         try:
-            return probe.read(probe.send(service.url, headers={"Host": HOST, **headers}, seconds=20).body)
+            return probe.read(probe.send(service.url, headers={"Host": probe.HOST, **headers}, seconds=20).body)
         except (httpx.HTTPError, ValueError) as error:
             self._must_run(service, "while it was asked")
             raise LabError(
-                f"The application answered, and then no more ({type(error).__name__}).", log=_tail(service)
+                f"The application answered, and then no more ({type(error).__name__}).", log=service.log_tail()
             ) from error
 
     def _lifespans(self, service: Service, has_probe: bool, start_seconds: float) -> tuple[int | None, str]:
@@ -447,24 +411,6 @@ def _refusal_explained(what: str, do: str = "") -> Iterator[None]:
         raise exec_failed("the application", words) or LabError(
             f"The engine would not {what} a container: {words}.", do
         ) from error
-
-
-def _has_probe(url: str) -> bool:
-    with contextlib.suppress(httpx.HTTPError):
-        return probe.is_from_probe(probe.send(url, seconds=5))
-    return False
-
-
-def _where(listening: Sequence[docker_exec.Socket]) -> str:
-    return ", ".join(sorted({str(socket) for socket in listening}))
-
-
-def _tail(service: Service) -> str:
-    return _cut(service.log_tail())
-
-
-def _cut(log: str) -> str:
-    return "\n".join(line[:500] for line in log.splitlines())
 
 
 def _know_pid1(service: Service, processes: Sequence[Process], command: Sequence[str]) -> None:

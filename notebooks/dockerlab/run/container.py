@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 LOG_LINES = 30
 """How much of a log an error shows: enough for the last frames of a Python traceback and its message."""
 
+LINE_LENGTH = 500
+"""How much of a log's line an error keeps."""
+
 PIDS_LIMIT = 512
 """How many processes and threads a container may have: an application needs far fewer, a runaway one takes far more."""
 
@@ -35,10 +38,10 @@ PATIENCE = 2
 """Seconds that the first request may take. One that takes longer is given up, and the next may take twice as long: a
 connection that a broken network never closes costs no more than that."""
 
-LOOK_EVERY = 0.5
+CHECK_EVERY = 0.5
 """Seconds between two checks that the container still runs. Requests are sent more often."""
 
-LOOK_INSIDE_EVERY = 10
+EXEC_EVERY = 10
 """Seconds without an answer after which a request is sent from inside the container."""
 
 
@@ -99,9 +102,10 @@ class Service:
             return self.container.logs().decode(errors="replace")
 
     def log_tail(self) -> str:
-        """The last `LOG_LINES` lines of its log."""
+        """The last lines of its log, for an error."""
         with errors_explained(self.lab, self.name):
-            return self.container.logs(tail=LOG_LINES).decode(errors="replace")
+            log = self.container.logs(tail=LOG_LINES).decode(errors="replace")
+        return "\n".join(line[:LINE_LENGTH] for line in log.splitlines())
 
     @cached_property
     def pid1(self) -> str:
@@ -109,17 +113,51 @@ class Service:
         with container_errors_explained(self.lab, self.name):
             return docker_exec.command_line(self.container)
 
-    def wait(self, timeout: float = 60) -> None:
+    def wait(self, timeout: float = 60, ready: str = "") -> None:
         """Wait until the application answers over HTTP. `serve` has done so already.
 
         Args:
             timeout: how many seconds it may take.
+            ready: a text to wait for in the log, where it serves no HTTP.
 
         Raises:
             AppCrashed: the main process ended.
             NeverListened: nothing answered in time.
+            NotReached: it answers inside its container, and no request from here reaches it.
         """
-        _wait(self, "", timeout)
+        import httpx  # slow to load: only now needed
+
+        began = exec_tried = time.monotonic()
+        checked = began - CHECK_EVERY
+        patience: float = PATIENCE
+        answers_in_container = False
+        problem: httpx.TransportError | None = None
+        with httpx.Client(trust_env=False) as client:  # a proxy that the environment names is not for this
+            for left in tries(timeout, every=0.1):
+                if time.monotonic() - checked >= CHECK_EVERY:
+                    checked = time.monotonic()
+                    self.must_run("before it answered" if self.port else "right after its start")
+                if not left:
+                    break
+                if self.port is None:
+                    if ready in self.logs():
+                        return
+                elif address := self.published(self.port):
+                    problem = failure(client, f"{address}{self.path}", min(left, patience))
+                    if not problem:
+                        self.url = address
+                        return
+                    if isinstance(problem, httpx.ReadTimeout):
+                        patience *= 2
+                    if answers_in_container:  # and did so before this request was sent
+                        raise _not_reached(self, address, time.monotonic() - began, problem)
+                    if time.monotonic() - exec_tried > EXEC_EVERY and _was_accepted(problem):
+                        with errors_explained(self.lab, self.name):
+                            answers_in_container = docker_exec.answers(self.container, self.port, self.path)
+                        if answers_in_container:
+                            patience = min(patience, docker_exec.SECONDS)
+                        exec_tried = time.monotonic()
+        raise _never_listened(self, ready, timeout, problem)
 
     def must_run(self, meanwhile: str) -> None:
         """Make sure that the main process has not ended.
@@ -160,7 +198,7 @@ class Service:
         """Start the container. `serve` has done so already.
 
         Args:
-            host_port: the port of this machine that it asks for, if any.
+            host_port: the port of this machine that it was created with, if a fixed one.
 
         Raises:
             AppCrashed: the main process could not be started.
@@ -217,7 +255,7 @@ def serve(
         entrypoint: instead of the image's ENTRYPOINT.
         init: whether a small init process is process 1, as with `docker run --init`.
         environment: environment variables for the container.
-        path: what is asked for until it is answered; any HTTP status will do.
+        path: of the requests that are sent until one is answered; any HTTP status counts.
         ready: a text to wait for in the log, where there is no HTTP to wait for.
         timeout: how many seconds it may take until the first answer; one answer alone may take half of them.
         memory: the most memory that the container may use, as `docker run --memory` takes it.
@@ -257,7 +295,7 @@ def serve(
         for attempt in (1, 2):
             try:
                 service.start(host_port)
-                _wait(service, ready, timeout)
+                service.wait(timeout, ready)
                 break
             except BaseException as error:
                 if not isinstance(error, NotReached) or attempt == 2 or host_port:
@@ -320,8 +358,8 @@ def errors_explained(lab: Lab, name: str) -> Iterator[None]:
     except (APIError, LabError):
         raise
     except (OSError, urllib3.exceptions.HTTPError) as error:
-        if told := engine_errors.explain(error, lab.engine.url, f"during the work on {name!r}"):
-            raise told from error
+        if explained := engine_errors.explain(error, lab.engine.url, f"during the work on {name!r}"):
+            raise explained from error
         raise
 
 
@@ -357,10 +395,10 @@ def exec_failed(name: str, words: str) -> AppCrashed | None:
         name: what the error calls the application.
         words: the engine's, which quotes those of runc or crun.
     """
-    told = re.search(r'(exec: ".*?|executable file .*?)(: unknown)?$', words)
-    for reason, exit_code in [("not found", 127), ("no such file", 127), ("permission denied", 126)]:
-        if told and reason in told[1].lower():
-            return AppCrashed(f"{name!r} could not be started: {told[1]}.", _exit_hint(exit_code))
+    if found := re.search(r'(exec: ".*?|executable file .*?)(: unknown)?$', words):
+        for reason, exit_code in [("not found", 127), ("no such file", 127), ("permission denied", 126)]:
+            if reason in found[1].lower():
+                return AppCrashed(f"{name!r} could not be started: {found[1]}.", _exit_hint(exit_code))
     return None
 
 
@@ -384,42 +422,6 @@ def _exit_hint(exit_code: int, oom: bool = False, memory: int = 0) -> str:
 
 
 # --- wait ------------------------------------------------------------------------------------------------------------
-
-
-def _wait(service: Service, ready: str, timeout: float) -> None:
-    import httpx  # slow to load: only now needed
-
-    began = looked_inside = time.monotonic()
-    looked = began - LOOK_EVERY
-    patience: float = PATIENCE
-    answers_inside = False
-    problem: httpx.TransportError | None = None
-    with httpx.Client(trust_env=False) as client:  # a proxy that the environment names is not for this
-        for left in tries(timeout, every=0.1):
-            if time.monotonic() - looked >= LOOK_EVERY:
-                looked = time.monotonic()
-                service.must_run("before it answered" if service.port else "right after its start")
-            if not left:
-                break
-            if service.port is None:
-                if ready in service.logs():
-                    return
-            elif address := service.published(service.port):
-                problem = failure(client, f"{address}{service.path}", min(left, patience))
-                if not problem:
-                    service.url = address
-                    return
-                if isinstance(problem, httpx.ReadTimeout):
-                    patience *= 2
-                if answers_inside:  # and did so before this request was sent
-                    raise _not_reached(service, address, time.monotonic() - began, problem)
-                if time.monotonic() - looked_inside > LOOK_INSIDE_EVERY and _was_accepted(problem):
-                    with errors_explained(service.lab, service.name):
-                        answers_inside = docker_exec.answers(service.container, service.port, service.path)
-                    if answers_inside:
-                        patience = min(patience, docker_exec.SECONDS)
-                    looked_inside = time.monotonic()
-    raise _never_listened(service, ready, timeout, problem)
 
 
 def failure(client: httpx.Client, url: str, seconds: float) -> httpx.TransportError | None:
@@ -478,8 +480,7 @@ def _never_listened(
             seen = f"{name!r} listens on port {port}, and it cannot be reached from here"
             do = f"The lessons need an engine on the machine that they run on; this one is at {service.lab.engine.url}."
     else:
-        where = ", ".join(sorted({str(socket) for socket in listening}))
-        seen = f"{name!r} listens on {where}, and not on 0.0.0.0:{port}"
+        seen = f"{name!r} listens on {docker_exec.shown(listening)}, and not on 0.0.0.0:{port}"
         do = f"Start it with --host 0.0.0.0 --port {port}."
         if any(socket.is_loopback for socket in listening):
             do += " Inside a container, 127.0.0.1 is the container alone: nobody outside reaches it."

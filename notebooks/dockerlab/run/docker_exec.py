@@ -6,7 +6,7 @@ import contextlib
 import ipaddress
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from docker.api import APIClient
@@ -100,6 +100,10 @@ class Socket:
         return f"[{self.address}]:{self.port}" if ":" in self.address else f"{self.address}:{self.port}"
 
 
+def shown(sockets: Iterable[Socket]) -> str:
+    return ", ".join(sorted({str(socket) for socket in sockets}))
+
+
 def run(container: Container, command: Sequence[str], seconds: float = SECONDS, *, most_bytes: int = KEPT_BYTES) -> Ran:
     """Run a command in a running container, as `docker exec` does, and read a limited part of what it prints.
 
@@ -131,7 +135,7 @@ def run(container: Container, command: Sequence[str], seconds: float = SECONDS, 
     thread.join(seconds)
     is_too_much = len(output) > most_bytes
     is_open = is_too_much or thread.is_alive()
-    # Before its exit code is asked for: an engine that waits for its output to be read does not answer.
+    # Before the exit code is read: an engine that waits for somebody to read the output does not answer.
     with contextlib.suppress(OSError, DockerException):  # over SSH it cannot be closed: it ends with the container
         stream.close()
     if not is_open:  # it has closed its output, and may run on
@@ -211,11 +215,11 @@ def answers(container: Container, port: int, path: str) -> bool:
     Returns:
         False, too, where the image has no Python to send it with.
     """
-    ask = "import http.client as http; "
-    ask += f"link = http.HTTPConnection('127.0.0.1', {port}, timeout={SECONDS}); "
-    ask += f"link.request('GET', {path!r}); link.getresponse()"
+    program = "import http.client as http; "
+    program += f"link = http.HTTPConnection('127.0.0.1', {port}, timeout={SECONDS}); "
+    program += f"link.request('GET', {path!r}); link.getresponse()"
     try:
-        return run(container, ["python3", "-c", ask], 3 * SECONDS).exit_code == 0
+        return run(container, ["python3", "-c", program], 3 * SECONDS).exit_code == 0
     except APIError:  # the program is missing, on some engines
         return False
 

@@ -74,7 +74,6 @@ def stop(
     *,
     grace: int = 10,
     in_flight: Sequence[str] = (),
-    name: str | None = None,
     startup_marker: str = STARTUP,
     shutdown_marker: str = SHUTDOWN,
     by: Callable[[], object] | None = None,
@@ -87,7 +86,6 @@ def stop(
         service: the running container.
         grace: how many seconds the engine waits before it sends SIGKILL.
         in_flight: the paths of requests that are sent first; the stop begins when the server works on all of them.
-        name: the short name for the record; else the service's.
         startup_marker: what the application prints to its log when its lifespan begins, in each worker.
         shutdown_marker: what it prints when its lifespan has ended, in each worker.
         by: what stops it, where that is not `docker stop`; it returns when the container has ended. `grace` is then how
@@ -139,7 +137,7 @@ def stop(
         events.append(Event(_seconds(shutdowns[-1].split()[0]) - began / 1e9, "shutdown"))
     events.append(Event((die - began) / 1e9, "exit"))
     return Stop(
-        name=name or service.name,
+        name=service.name,
         pid1=pid1,
         seconds=(die - began) / 1e9,
         exit_code=exit_code,
@@ -156,8 +154,6 @@ def stop_side_by_side(
     variants: Mapping[str, Variant],
     *,
     grace: int = 10,
-    startup_marker: str = STARTUP,
-    shutdown_marker: str = SHUTDOWN,
 ) -> tuple[Stop, ...]:
     """Start a container for each variant, then stop all of them at the same time.
 
@@ -165,8 +161,6 @@ def stop_side_by_side(
         lab: the open lab.
         variants: what to start, by the short names for errors and records.
         grace: how many seconds the engine waits before it sends SIGKILL.
-        startup_marker: what the applications print to their log when their lifespan begins, in each worker.
-        shutdown_marker: what they print when their lifespan has ended, in each worker.
 
     Returns:
         The stops, in the order of the variants. Their containers are removed.
@@ -196,13 +190,8 @@ def stop_side_by_side(
 
     def end(name: str) -> Stop:
         variant = variants[name]
-        return stop(
-            services[name],
-            grace=grace if variant.grace is None else variant.grace,
-            in_flight=variant.in_flight,
-            startup_marker=startup_marker,
-            shutdown_marker=shutdown_marker,
-        )
+        seconds = grace if variant.grace is None else variant.grace
+        return stop(services[name], grace=seconds, in_flight=variant.in_flight)
 
     try:
         # Start-up is work for the processors; waiting for a stop is not. More starts at once than twice the processors
@@ -263,7 +252,7 @@ class _Listener:
         """The signals, and the engine's time at which the container ended; to be called when it has.
 
         Raises:
-            LabError: the engine did not tell of the end.
+            LabError: the engine sent no event of the end.
         """
         self._thread.join(patience)
         if self._die is None:

@@ -1,8 +1,8 @@
-"""Send real HTTP requests to an application, and tell the fate of each.
+"""Send real HTTP requests to an application, and record the fate of each.
 
-What the client sees is what is recorded. Where a published port is served by a proxy process of the engine (on Linux
-that is so for 127.0.0.1), the proxy accepts a connection before it knows whether anyone listens behind it: a request
-that the application would have *refused* is then *cut*. Either way it is lost.
+What the client sees is what is recorded. Where a proxy process of the engine serves a published port (on Linux it does
+for 127.0.0.1), the proxy accepts a connection before it knows whether anyone listens behind it: a request that the
+application would have *refused* is then *cut*. Either way it is lost.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ class Running:
         """Send no more, and wait until the fate of each request is known.
 
         Raises:
-            LabError: this machine could not send what was asked for.
+            LabError: this machine could not open the connections.
         """
         self._enough.set()
         try:
@@ -267,7 +267,7 @@ def start(url: str, paths: Sequence[str], *, timeout_seconds: float = 30) -> Run
 
     Args:
         url: where to: ``http://127.0.0.1:49153``.
-        paths: what to ask for, one request each.
+        paths: one request for each.
         timeout_seconds: how long each may take, from start to end.
     """
     running = Running(url, timeout_seconds)
@@ -280,11 +280,11 @@ def send(url: str, paths: Sequence[str], *, timeout_seconds: float = 30) -> Traf
 
     Args:
         url: where to: ``http://127.0.0.1:49153``.
-        paths: what to ask for, one request each.
+        paths: one request for each.
         timeout_seconds: how long each may take, from start to end.
 
     Raises:
-        LabError: this machine could not send what was asked for.
+        LabError: this machine could not open the connections.
     """
     running = start(url, paths, timeout_seconds=timeout_seconds)
     running.join()
@@ -295,18 +295,18 @@ def send(url: str, paths: Sequence[str], *, timeout_seconds: float = 30) -> Traf
 def steady(url: str, path: str, *, per_second: float, timeout_seconds: float = 30) -> Iterator[Running]:
     """Send requests at a steady rate for as long as the `with` block lasts; `running.traffic` holds them afterwards.
 
-    The rate does not depend on the answers: a server that hangs is sent more requests, as by real clients. Each request
-    is counted from the moment at which it was due. Where this machine cannot keep up, none is skipped: they are sent
-    late, and `Traffic.late_seconds` tells how late.
+    The rate does not depend on the answers: a server that hangs gets more requests, as from real clients. The time of
+    each counts from when it was due. Where this machine cannot keep up, requests are sent late and none is skipped;
+    `Traffic.late_seconds` says how late.
 
     Args:
         url: where to: ``http://127.0.0.1:49153``.
-        path: what to ask for.
+        path: of each request.
         per_second: how many requests are sent each second.
         timeout_seconds: how long each may take, from start to end.
 
     Raises:
-        LabError: this machine could not send what was asked for.
+        LabError: this machine could not open the connections.
     """
     if not isinstance(per_second, int | float) or per_second <= 0:
         raise LabError(f"{per_second!r} requests a second cannot be sent.", "Give a number above 0.")

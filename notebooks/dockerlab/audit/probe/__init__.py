@@ -23,6 +23,14 @@ ENDED = "dockerlab probe: lifespan shutdown"
 FOLDER = "/dockerlab-probe"
 """The folder in the container."""
 
+FORGED = "203.0.113.7"
+CLIENT = "198.51.100.23"
+"""Addresses that RFC 5737 keeps for documentation: one that a client claims to have, and that of a proxy's client."""
+
+HOST = "shop.example"
+
+_HEADER = "x-dockerlab-probe"
+
 LONGEST_TEXT = 2000
 """Characters that are kept of each text that the probe sends, for an application may answer in its place."""
 
@@ -37,6 +45,12 @@ class ProbeAnswer:
     host: str
 
 
+def forwarded(client: str) -> dict[str, str]:
+    """The headers of a proxy that ends TLS: `client` is what it passes on as X-Forwarded-For."""
+    passed = {"X-Forwarded-Proto": "https", "X-Forwarded-Host": HOST, "X-Forwarded-Port": "443"}
+    return {**passed, "X-Forwarded-For": client}
+
+
 def send(url: str, *, seconds: float, headers: Mapping[str, str] | None = None) -> traffic.Answer:
     """Send the probe a request, which it answers with what the application sees of it.
 
@@ -46,8 +60,13 @@ def send(url: str, *, seconds: float, headers: Mapping[str, str] | None = None) 
     return traffic.get(f"{url}{PREFIX}seen", seconds=seconds, headers=headers)
 
 
-def is_from_probe(answer: traffic.Answer) -> bool:
-    return "x-dockerlab-probe" in answer.headers
+def answers(url: str) -> bool:
+    """Whether the probe is in the application that answers at a URL."""
+    from httpx import HTTPError  # slow to load: only now needed
+
+    with contextlib.suppress(HTTPError):
+        return _HEADER in send(url, seconds=5).headers
+    return False
 
 
 def read(body: bytes) -> ProbeAnswer:
@@ -73,13 +92,13 @@ def why_missing(url: str, command: str) -> str:
         url: where the application answers.
         command: what the container runs.
     """
-    from httpx import TransportError  # slow to load: only now needed
+    from httpx import TransportError
 
     try:
         answer = send(url, seconds=10)
     except TransportError as error:
         return f"the probe could not be asked ({type(error).__name__})"
-    if is_from_probe(answer):
+    if _HEADER in answer.headers:
         with contextlib.suppress(ValueError):
             read(answer.body)
             return ""
