@@ -317,7 +317,7 @@ def _port(value: int | str | None) -> int | None:
     raise LabError(f"{value!r} is not a port.", "A port is a number from 1 to 65535.")
 
 
-_NOT_TAKEN = (DockerException, TypeError, ValueError, AttributeError)
+_ARGUMENT_ERRORS = (DockerException, TypeError, ValueError, AttributeError)
 """What the SDK raises for an argument that it cannot read itself: a unit that there is not, an unknown keyword."""
 
 
@@ -342,7 +342,7 @@ def create_errors_explained(lab: Lab, short: str, image: str) -> Iterator[None]:
             raise LabError(seen, "Look at what it says.") from error
         seen = f"There is a container for {short!r} already, from a cell that was run before."
         raise LabError(seen, "Close that one first, or give this one another name.") from error
-    except _NOT_TAKEN as error:
+    except _ARGUMENT_ERRORS as error:
         seen = f"The container for {short!r} cannot be created so: {str(error).rstrip('.')}."
         raise LabError(seen, "Look at the arguments.") from error
 
