@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 
 from docker.models.containers import Container
 
+from ..run import docker_exec
 from . import probe
 
 CHANGES_BYTES = 16_000_000
@@ -32,7 +33,7 @@ def refused(log: str) -> tuple[str, ...]:
     """The paths that a log says could not be written."""
     after: dict[str, None] = {}
     before: dict[str, None] = {}
-    # So many times, and so much on either side: a pattern that looks for paths in all of a log may take hours for it.
+    # Only so many places, and so much text around each: a pattern that searches all of a log may take hours.
     for found in itertools.islice(re.finditer(r"(?i)read-only file ?system", log), _MOST_REFUSALS):
         if path := re.match(r":?\s*['\"]([^'\"]+)['\"]", log[found.end() :][:_LONGEST_PATH]):
             after[path[1]] = None
@@ -43,9 +44,8 @@ def refused(log: str) -> tuple[str, ...]:
 
 def _changed(container: Container) -> Iterator[str]:
     """The paths that differ from the image's, as `docker diff` lists them: the first `CHANGES_BYTES` of the list."""
-    assert container.client, "a container that an engine's client has returned"
-    api = container.client.api
-    # By the SDK's private methods, as there are no others that read a part of an answer.
+    # The SDK's own `diff` reads all of the answer, however long that is: only its private methods stream it.
+    api = docker_exec.engine_api(container)
     response = api._get(api._url("/containers/{0}/changes", container.id), stream=True)  # type: ignore[attr-defined]  # private
     api._raise_for_status(response)  # type: ignore[attr-defined]  # private
     listed = bytearray()

@@ -118,7 +118,7 @@ def run(container: Container, command: Sequence[str], seconds: float = SECONDS, 
     Raises:
         APIError: it could not be started; some engines answer this where the program is missing.
     """
-    api = _api(container)
+    api = engine_api(container)
     deadline = time.monotonic() + seconds
     id_ = api.exec_create(container.id, list(command))["Id"]
     stream = api.exec_start(id_, stream=True)
@@ -147,10 +147,11 @@ def run(container: Container, command: Sequence[str], seconds: float = SECONDS, 
 
 def still_runs(container: Container, id_: str) -> bool:
     """Whether a command that `run` has started still runs."""
-    return bool(_api(container).exec_inspect(id_)["Running"])
+    return bool(engine_api(container).exec_inspect(id_)["Running"])
 
 
-def _api(container: Container) -> APIClient:
+def engine_api(container: Container) -> APIClient:
+    """The low-level client of the engine that a container is on."""
     assert container.client, "a container that an engine's client has returned"
     return container.client.api
 
