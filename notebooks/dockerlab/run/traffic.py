@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 KEPT_BYTES = 1_000_000
 """What is kept of one answer of an application, or of what a command in its container prints. No more is read."""
 
-HEAD_BYTES = 100 * 1024
-"""How long the head of an answer may be."""
+HEADERS_BYTES = 100 * 1024
+"""How long the headers of a response may be."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ class Running:
 
     async def _together(self) -> None:
         self.began = time.perf_counter()
-        await asyncio.gather(*(self._ask(flight) for flight in self.in_flight))
+        await asyncio.gather(*(self._send(flight) for flight in self.in_flight))
 
     async def _steadily(self, path: str, per_second: float) -> None:
         tasks = []
@@ -132,7 +132,7 @@ class Running:
         while await self._is_due(len(self.in_flight) / per_second):
             flight = InFlight(path, len(self.in_flight) / per_second)
             self.in_flight.append(flight)
-            tasks.append(asyncio.create_task(self._ask(flight)))
+            tasks.append(asyncio.create_task(self._send(flight)))
         await asyncio.gather(*tasks)
 
     async def _is_due(self, seconds: float) -> bool:
@@ -144,7 +144,7 @@ class Running:
                 return True
         return False
 
-    async def _ask(self, flight: InFlight) -> None:
+    async def _send(self, flight: InFlight) -> None:
         """Send one request, on a connection of its own, and follow it to its end.
 
         On a kept connection, a request can be lost because the server closes the idle connection at that moment, and a
@@ -189,7 +189,7 @@ class Running:
     ) -> None:
         import h11
 
-        talk = h11.Connection(h11.CLIENT, max_incomplete_event_size=HEAD_BYTES)
+        talk = h11.Connection(h11.CLIENT, max_incomplete_event_size=HEADERS_BYTES)
         headers = [(b"Host", url.netloc), (b"Accept", b"*/*")]
         request = h11.Request(method="GET", target=url.raw_path, headers=headers)
         writer.write((talk.send(request) or b"") + (talk.send(h11.EndOfMessage()) or b""))
