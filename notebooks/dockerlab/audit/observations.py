@@ -18,7 +18,6 @@ class Idle:
     Attributes:
         port: where it listens in the container.
         no_probe: why the probe does not answer; empty where it does.
-        pid1: the main process's command line.
         processes: all of the container's, the main one first; empty where they could not be listed.
         lifespans: how many lifespans had started; None where neither the probe nor a log shows it, or there are
             `restarts`.
@@ -30,12 +29,10 @@ class Idle:
         memory_bytes: what the container uses, without the page cache.
         written: the paths that were written since the start, without `/tmp`.
         stop: how it stopped.
-        log: the last lines of its log.
     """
 
     port: int
     no_probe: str
-    pid1: str
     processes: tuple[Process, ...]
     lifespans: int | None
     honest: ProbeAnswer | None
@@ -45,7 +42,6 @@ class Idle:
     memory_bytes: int | None
     written: tuple[str, ...]
     stop: Stop
-    log: str = field(repr=False, default="")
     restarts: str = ""
 
 
@@ -74,7 +70,6 @@ class ReadOnly:
 
     answered: bool
     refused: tuple[str, ...] = ()
-    problem: str = ""
 
 
 @dataclass(frozen=True)

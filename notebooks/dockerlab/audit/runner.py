@@ -295,16 +295,13 @@ class Runner:
         shell = self.config.get("Shell") or ["/bin/sh", "-c"]
         health, is_left = health_check.observe(service, self.health_test if checks_health else (), shell)
         if is_left:  # only the container's end stops what the check has left running
-            log = service.log_tail()
             service.close()
             stopped = self.stopped_with("stop", None)
         else:
             stopped = self._stop(service, ())
-            log = service.log_tail()
         return Idle(
             port=service.port or 0,
             no_probe=no_probe,
-            pid1=service.pid1,
             processes=processes,
             lifespans=self.lifespans,
             restarts=restarts,
@@ -315,7 +312,6 @@ class Runner:
             memory_bytes=memory,
             written=written,
             stop=stopped,
-            log=log,
         ), health
 
     def stopped_with(self, name: str, path: str | None) -> Stop:
@@ -335,7 +331,7 @@ class Runner:
             with self.started("read-only", with_probe=False, read_only=True) as service:
                 return ReadOnly(True, file_writes.refused(service.logs()))
         except (AppCrashed, NeverListened) as error:
-            return ReadOnly(False, file_writes.refused(error.log), error.seen)
+            return ReadOnly(False, file_writes.refused(error.log))
 
     def _stop(self, service: Service, in_flight: Sequence[str]) -> Stop:
         startup, shutdown = self._markers()

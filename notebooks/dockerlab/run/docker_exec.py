@@ -40,14 +40,12 @@ class Process:
         pid: on the engine's machine.
         parent: the process that started it.
         uid: the user it runs as.
-        rss_bytes: its resident memory; what processes share is counted in each.
         command: its command line.
     """
 
     pid: int
     parent: int
     uid: int
-    rss_bytes: int
     command: str
 
     @property
@@ -161,8 +159,8 @@ def processes(container: Container) -> tuple[Process, ...]:
     with contextlib.suppress(APIError, ValueError, KeyError):
         container.reload()
         main = container.attrs["State"]["Pid"]
-        rows = container.top(ps_args="-eo pid,ppid,uid,rss,args")["Processes"]
-        found = [Process(int(pid), int(up), int(uid), int(rss) * 1024, args) for pid, up, uid, rss, args in rows]
+        rows = container.top(ps_args="-eo pid,ppid,uid,args")["Processes"]
+        found = [Process(int(pid), int(parent), int(uid), command) for pid, parent, uid, command in rows]
         return tuple(sorted(found, key=lambda process: (process.pid != main, process.pid)))
     return ()
 

@@ -56,8 +56,6 @@ def seen(scope: "Scope") -> bytes:
             "client": (scope.get("client") or ["", 0])[0],
             "url": str(Request(scope).url),
             "host": headers.get("host", ""),
-            "headers": headers,
-            "pid": os.getpid(),
         }
     ).encode()
 
