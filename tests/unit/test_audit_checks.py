@@ -37,7 +37,7 @@ def test_what_was_not_observed_is_not_measured():
     observed = Observations(
         Project("shop", Path("shop")), parse("FROM a\n"), Build("audit", "i", "id", 1, (), "buildkit", 1)
     )
-    observed.reasons["rest"] = "the engine was gone"
+    observed.reasons["idle"] = "the engine was gone"
     found = {check.id: check.find(observed) for check in CHECKS}
     assert {id_ for id_, finding in found.items() if finding.verdict != "not measured"} == {"builds"}
     assert found["pid-1"].observed == "the engine was gone"

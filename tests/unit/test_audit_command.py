@@ -69,23 +69,25 @@ class Started(Runner):
         if (port := next(self._ports)) not in ports:
             raise _ListensElsewhere(port)
 
+    def log_tail(self):
+        return "the log"
+
     def close(self):
         self.closed += 1
 
 
 def test_an_application_that_listens_elsewhere_is_started_again_with_that_port():
     runner = Started(9000, 9000)
-    with runner.started("rest"):
+    with runner.started("idle"):
         pass
     assert runner.closed == 2
 
 
-def test_an_application_that_listens_on_another_port_at_each_start_is_told(monkeypatch):
-    monkeypatch.setattr("dockerlab.audit.runner._tail", lambda _: "the log")
+def test_an_application_that_listens_on_another_port_at_each_start_is_told():
     runner = Started(41234, 35678)
     with (
         pytest.raises(NeverListened, match="another port at each start: 41234, then 35678") as caught,
-        runner.started("rest"),
+        runner.started("idle"),
     ):
         pass
     assert caught.value.log == "the log"

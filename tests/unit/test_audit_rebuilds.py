@@ -70,7 +70,7 @@ def test_copying_a_context_can_be_given_up(tmp_path):
     (tmp_path / "Dockerfile").write_text("FROM scratch\n")
     source = build_context.find(tmp_path)
     with pytest.raises(LabError, match="it is over"):
-        rebuilds._copy_context(source, tmp_path / "copy", SimpleNamespace(trouble=lambda: "it is over"))
+        rebuilds._copy_context(source, tmp_path / "copy", SimpleNamespace(reached=lambda: "it is over"))
     assert not (tmp_path / "copy" / "Dockerfile").exists()
 
 

@@ -7,9 +7,8 @@ import time
 from types import SimpleNamespace
 
 import pytest
+from dockerlab.audit import file_writes, limits, probe, startup_errors
 from dockerlab.audit import runner as runners
-from dockerlab.audit import trouble
-from dockerlab.audit.observations import SeenRequest
 
 ANSWER = {"scheme": "http", "client": "10.0.0.1", "url": "http://shop.example/", "host": "shop.example"}
 
@@ -19,8 +18,8 @@ ANSWER = {"scheme": "http", "client": "10.0.0.1", "url": "http://shop.example/",
 
 def test_a_folder_is_no_file_that_was_written():
     paths = ["/a", "/a/b", "/a.txt", "/a-b", "/a/b/c", "/d"]
-    assert sorted(runners._without_folders(paths)) == ["/a-b", "/a.txt", "/a/b/c", "/d"]
-    assert runners._without_folders([]) == []
+    assert sorted(file_writes._without_folders(paths)) == ["/a-b", "/a.txt", "/a/b/c", "/d"]
+    assert file_writes._without_folders([]) == []
 
 
 def test_of_100_000_paths_the_files_are_found_in_a_moment():
@@ -28,23 +27,23 @@ def test_of_100_000_paths_the_files_are_found_in_a_moment():
     paths = [*files, "/data", *(f"/data/{number}" for number in range(100))]
     random.Random(7).shuffle(paths)
     began = time.monotonic()
-    assert sorted(runners._without_folders(paths)) == sorted(files)
+    assert sorted(file_writes._without_folders(paths)) == sorted(files)
     assert time.monotonic() - began < 10, "each with each, it takes an hour"
 
 
 def test_the_engines_list_of_changes_is_read_also_where_its_end_is_missing():
     names = ["/plain", '/a"},{"Path":"/forged', "/},{", "/last"]
     text = json.dumps([{"Path": name, "Kind": 1} for name in names], separators=(",", ":"))
-    assert list(runners._listed(text)) == names
-    assert list(runners._listed(text[:-10])) == names[:-1]
-    assert list(runners._listed("null")) == list(runners._listed("[]")) == list(runners._listed("")) == []
+    assert list(file_writes._listed(text)) == names
+    assert list(file_writes._listed(text[:-10])) == names[:-1]
+    assert list(file_writes._listed("null")) == list(file_writes._listed("[]")) == list(file_writes._listed("")) == []
 
 
-# --- what the probe tells --------------------------------------------------------------------------------------------
+# --- what the probe answers -----------------------------------------------------------------------------------------
 
 
-def test_what_the_probe_tells_is_read():
-    assert runners._what_it_saw(json.dumps({**ANSWER, "pid": 7}).encode()) == SeenRequest(*ANSWER.values())
+def test_what_the_probe_answers_is_read():
+    assert probe.read(json.dumps({**ANSWER, "pid": 7}).encode()) == probe.ProbeAnswer(*ANSWER.values())
 
 
 @pytest.mark.parametrize(
@@ -59,14 +58,14 @@ def test_what_the_probe_tells_is_read():
         pytest.param(b"[" * 1_000_000, id="depth"),
     ],
 )
-def test_who_answers_in_the_place_of_the_probe_is_not_believed(body):
+def test_what_answers_in_place_of_the_probe_is_not_taken_for_it(body):
     with pytest.raises(ValueError, match="no answer of the probe"):
-        runners._what_it_saw(body)
+        probe.read(body)
 
 
-def test_of_each_thing_that_the_probe_tells_so_much_is_kept():
-    told = runners._what_it_saw(json.dumps({**ANSWER, "url": "x" * 900_000}).encode())
-    assert len(told.url) == runners.LONGEST_TOLD
+def test_of_each_text_that_the_probe_sends_so_much_is_kept():
+    answer = probe.read(json.dumps({**ANSWER, "url": "x" * 900_000}).encode())
+    assert len(answer.url) == probe.LONGEST_TEXT
 
 
 # --- logs ------------------------------------------------------------------------------------------------------------
@@ -84,7 +83,7 @@ def test_of_each_thing_that_the_probe_tells_so_much_is_kept():
     ],
 )
 def test_the_paths_that_could_not_be_written(log, paths):
-    assert runners._refused(log) == paths
+    assert file_writes.refused(log) == paths
 
 
 LINES = ["connection failed: " + "a" * 480, "connection failed: a" * 25, "host=" + "a." * 240, "a" * 499, "A_" * 250]
@@ -94,9 +93,9 @@ def test_no_log_holds_the_audit():
     """Patterns that try each place with each other would hold it for minutes, and nothing could break it off."""
     began = time.monotonic()
     for log in ["/" * 1_000_000, "x read-only file system " * 100_000]:
-        runners._refused(log)
+        file_writes.refused(log)
     for line in LINES:
-        trouble.advice("\n".join([line] * 30))
+        startup_errors.advice("\n".join([line] * 30))
     assert time.monotonic() - began < 10
 
 
@@ -112,7 +111,7 @@ def runner(monkeypatch):
 
     def make(logs, processes=3):
         made, texts = object.__new__(runners.Runner), iter(logs)
-        monkeypatch.setattr(runners, "_processes", lambda container: range(processes))
+        monkeypatch.setattr(runners.docker_exec, "processes", lambda container: range(processes))
         return made, SimpleNamespace(logs=lambda: next(texts), container=None)
 
     monkeypatch.setattr(runners.Runner, "_may_have_workers", lambda runner, service: False)
@@ -156,9 +155,9 @@ def test_what_an_engine_cannot_limit_is_told():
     holds = {"MemoryLimit": True, "CpuCfsQuota": True, "PidsLimit": True}
     limited = ("512 MB of memory", "1 processor", "512 processes", "no new privileges", "no mounts")
     network = "the network, of the build and of the containers"
-    assert runners.container_limits(holds) == (limited, (network,))
-    assert runners.container_limits({"CpuCfsQuota": False, "MemoryLimit": False}) == (
+    assert limits.container_limits(holds) == (limited, (network,))
+    assert limits.container_limits({"CpuCfsQuota": False, "MemoryLimit": False}) == (
         limited[2:],
         (network, "memory", "processor"),
     )
-    assert runners.container_limits({}) == (limited, (network,))
+    assert limits.container_limits({}) == (limited, (network,))

@@ -17,7 +17,7 @@ from dockerlab.engine import engine_errors
 from dockerlab.errors import EngineUnreachable, LabError, SwarmFailed
 from dockerlab.lab import cleanup
 from dockerlab.lab.lab import Lab
-from dockerlab.run.container import asking
+from dockerlab.run.container import errors_explained
 from dockerlab_kit import making
 from typer.testing import CliRunner
 
@@ -65,10 +65,10 @@ def test_what_is_none_of_these_is_left_as_it_is(error):
 
 
 def test_a_file_is_not_taken_for_the_engine_in_an_experiment():
-    with pytest.raises(LabError, match=r"site\.cnof") as caught, asking(LAB, "proxy"):
+    with pytest.raises(LabError, match=r"site\.cnof") as caught, errors_explained(LAB, "proxy"):
         raise no_file()
     assert not isinstance(caught.value, EngineUnreachable)
-    with pytest.raises(APIError), asking(LAB, "proxy"):  # whoever asks knows more of what is refused
+    with pytest.raises(APIError), errors_explained(LAB, "proxy"):  # whoever asks knows more of what is refused
         raise REFUSAL
 
 

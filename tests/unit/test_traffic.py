@@ -123,12 +123,6 @@ def url(server):
     return f"http://127.0.0.1:{server.server_port}"
 
 
-@pytest.fixture
-def client():
-    with httpx.Client(trust_env=False) as client:
-        yield client
-
-
 @pytest.mark.parametrize(
     ("path", "fate", "status"),
     [
@@ -171,7 +165,7 @@ def test_a_connection_is_closed_by_a_reset_once_its_answer_is_whole():
             with pytest.raises(ConnectionResetError):
                 connection.recv(1000)
         running.join()
-    assert running.flights[0].request.fate == "answered"
+    assert running.in_flight[0].request.fate == "answered"
 
 
 def test_requests_are_sent_all_at_once(url):
@@ -195,10 +189,10 @@ def test_a_proxy_that_the_environment_names_is_not_asked(url, monkeypatch):
 def test_what_is_known_of_a_request_on_its_way(url):
     running = traffic.start(url, ["/hangs", "/stream"], timeout_seconds=1)
     deadline = time.monotonic() + 10
-    while not (all(flight.sent for flight in running.flights) and running.flights[1].answering):
+    while not (all(flight.sent for flight in running.in_flight) and running.in_flight[1].answering):
         assert time.monotonic() < deadline
         time.sleep(0.01)
-    hanging, _ = running.flights
+    hanging, _ = running.in_flight
     assert not hanging.answering
     assert hanging.request is None
     running.join()
@@ -208,7 +202,7 @@ def test_what_is_known_of_a_request_on_its_way(url):
 def test_a_steady_rate_keeps_its_schedule_though_the_server_is_slow(url):
     began = time.monotonic()
     with traffic.steady(url, "/slow", per_second=40) as running:
-        while len(running.flights) < 40:
+        while len(running.in_flight) < 40:
             time.sleep(0.01)
     sent = running.traffic
     assert [request.started_seconds for request in sent.requests] == [n / 40 for n in range(len(sent.requests))]
@@ -218,7 +212,7 @@ def test_a_steady_rate_keeps_its_schedule_though_the_server_is_slow(url):
 
 def test_a_rate_that_cannot_be_kept_is_told_and_nothing_left_out(url):
     with traffic.steady(url, "/whole", per_second=20_000) as running:
-        while len(running.flights) < 100:
+        while len(running.in_flight) < 100:
             time.sleep(0.01)
     sent = running.traffic
     assert [request.started_seconds for request in sent.requests] == [n / 20_000 for n in range(len(sent.requests))]
@@ -229,7 +223,7 @@ def test_a_rate_that_cannot_be_kept_is_told_and_nothing_left_out(url):
 def test_a_slow_rate_does_not_delay_the_end(url):
     began = time.monotonic()
     with traffic.steady(url, "/whole", per_second=0.01) as running:
-        while not running.flights:
+        while not running.in_flight:
             time.sleep(0.01)
     assert time.monotonic() - began < 20, "the next request would be due after 100 s"
     assert len(running.traffic.requests) == 1
@@ -279,25 +273,25 @@ def test_one_path_may_stand_alone(url):
 # --- answers that mean harm ------------------------------------------------------------------------------------------
 
 
-def test_an_answer_is_read_whole(url, client):
-    answer = traffic.get(client, f"{url}/versioned_error", seconds=5)
+def test_an_answer_is_read_whole(url):
+    answer = traffic.get(f"{url}/versioned_error", seconds=5)
     assert (answer.status, answer.headers["x-version"], answer.body) == (503, "2.1", b"{}")
 
 
-def test_of_an_answer_without_end_so_much_is_kept_and_the_connection_is_closed(url, client, server):
-    answer = traffic.get(client, f"{url}/endless", seconds=30)
+def test_of_an_answer_without_end_so_much_is_kept_and_the_connection_is_closed(url, server):
+    answer = traffic.get(f"{url}/endless", seconds=30)
     assert (answer.status, len(answer.body)) == (200, traffic.KEPT_BYTES)
     assert server.gone.wait(10), "it is still being read"
     assert server.sent < 20 * traffic.KEPT_BYTES, "what the system's buffers hold, and no more"
 
 
-def test_a_packed_answer_stays_packed(url, client):
-    assert traffic.get(client, f"{url}/packed", seconds=5).body == PACKED
+def test_a_packed_answer_stays_packed(url):
+    assert traffic.get(f"{url}/packed", seconds=5).body == PACKED
 
 
-def test_an_answer_that_comes_byte_by_byte_is_given_up(url, client):
+def test_an_answer_that_comes_byte_by_byte_is_given_up(url):
     with pytest.raises(httpx.ReadTimeout):
-        traffic.get(client, f"{url}/drips", seconds=0.1)
+        traffic.get(f"{url}/drips", seconds=0.1)
 
 
 def test_nothing_is_kept_of_an_answer_whose_fate_alone_matters(url, server):

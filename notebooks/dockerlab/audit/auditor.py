@@ -20,11 +20,11 @@ from ..errors import BuildFailed, LabError
 from ..lab import build_cache, cleanup, workspace
 from ..lab.lab import Lab
 from ..records import Audit, Build
-from ..run.container import asking
+from ..run.container import errors_explained
 from . import bases as base_images
 from . import image_secrets, probe, rebuilds
 from .checks import CHECKS, Check
-from .limits import Limits
+from .limits import MEMORY_BYTES, Limits, container_limits
 from .observations import Observations
 from .project import Project, find
 
@@ -147,10 +147,8 @@ class _Audit:
                 )
                 error.do += f" It was built on {others}: another Python or system may be the reason."
             raise
-        with asking(self.lab, project.shown):
+        with errors_explained(self.lab, project.shown):
             config = self.lab.client.images.get(made.image).attrs["Config"]
-        from .runner import MEMORY_BYTES, container_limits  # slow to load, for its HTTP client: only now needed
-
         observed = Observations(
             project,
             parsed,
@@ -159,7 +157,7 @@ class _Audit:
             stop_signal=project.stop_signal or config.get("StopSignal") or "",
             memory_limit_bytes=MEMORY_BYTES,
         )
-        with asking(self.lab, project.shown):
+        with errors_explained(self.lab, project.shown):
             limited, not_limited = container_limits(self.lab.client.info())
         self.report("Running the experiments …")
         self._experiment(observed, prepared.dockerfile, source.dockerfile)
@@ -186,7 +184,7 @@ class _Audit:
                 target=self.project.target,
                 progress=False,
                 timeout=self.limits.left + 30,  # the limits themselves say it better
-                watch=self.limits.trouble,
+                watch=self.limits.reached,
             )
 
     def _experiment(self, observed: Observations, dockerfile: Path, original: Path) -> None:
@@ -194,9 +192,9 @@ class _Audit:
         from .runner import SLOW_SECONDS, Runner
 
         runner = Runner(self.lab, self.project, observed.build.image, self.limits)
-        needs = self.needs | ({"rest"} if self.needs & {"in-flight", "stream", "read-only", "health"} else set())
+        needs = self.needs | ({"idle"} if self.needs & {"in-flight", "stream", "read-only", "health"} else set())
         work: dict[str, Callable[[], Any]] = {
-            "rest": lambda: runner.rest("health" in needs),
+            "idle": lambda: runner.idle("health" in needs),
             "in-flight": lambda: runner.stopped_with("in-flight", f"{probe.PREFIX}slow?seconds={SLOW_SECONDS}"),
             "stream": lambda: runner.stopped_with("stream", f"{probe.PREFIX}stream"),
             "read-only": runner.read_only,
@@ -204,7 +202,7 @@ class _Audit:
                 self.lab, self.project, dockerfile, self.lab.workspace / "changed", self.limits
             ),
             "layers": lambda: image_secrets.read(
-                self.lab, observed.build.image, observed.dockerfile, self.limits.trouble
+                self.lab, observed.build.image, observed.dockerfile, self.limits.reached
             ),
             "context": lambda: build_context.context(self.project.folder, self.project.dockerfile),
             "lint": lambda: hadolint(original),
@@ -230,9 +228,9 @@ class _Audit:
         waiting = set(running.values())
         while waiting:
             _, waiting = wait(waiting, timeout=0.25)
-            if "rest" in running and running["rest"].done() and not runner.known.is_set():
-                running["rest"].result()
-            if reason := self.limits.trouble():
+            if "idle" in running and running["idle"].done() and not runner.known.is_set():
+                running["idle"].result()
+            if reason := self.limits.reached():
                 raise LabError(reason, "Allow it longer with --timeout, or see in its log what it waits for.")
 
     def _keep(self, observed: Observations, running: Mapping[str, Future[Any]]) -> None:
@@ -242,16 +240,16 @@ class _Audit:
             try:
                 result = future.result()
             except LabError as error:
-                if name == "rest":
+                if name == "idle":
                     raise
                 observed.reasons[name] = error.seen.rstrip(".")
                 continue
             except (OSError, ValueError, LookupError, DockerException, HTTPError) as error:
-                if name == "rest":
+                if name == "idle":
                     raise LabError(f"The application could not be observed: {error!r}.", "Try again.") from error
                 observed.reasons[name] = f"it could not be observed ({type(error).__name__}: {error})"
                 continue
-            if name == "rest":
-                observed.rest, observed.health = result
+            if name == "idle":
+                observed.idle, observed.health = result
             else:
                 setattr(observed, name.replace("-", "_"), result)

@@ -10,8 +10,10 @@ from pathlib import PurePosixPath
 from typing import Generic, TypeVar
 
 from ..records import Build, Context, Finding, LintFinding, Stop
+from ..run.docker_exec import Process
 from .install_steps import installs
-from .observations import FORGED, Health, Layers, Observations, Process, ReadOnly, Rebuilds, Rest
+from .observations import Health, Idle, Layers, Observations, ReadOnly, Rebuilds
+from .probe import FORGED
 from .secret_signs import secret_in_file
 
 WARN_CONTEXT_BYTES = 50_000_000
@@ -35,7 +37,7 @@ class Experiment(Generic[T]):
 
 
 BUILD = Experiment[Build]("build", lambda o: o.build)
-REST = Experiment[Rest]("rest", lambda o: o.rest)
+IDLE = Experiment[Idle]("idle", lambda o: o.idle)
 IN_FLIGHT = Experiment[Stop]("in-flight", lambda o: o.in_flight)
 STREAM = Experiment[Stop]("stream", lambda o: o.stream)
 READ_ONLY = Experiment[ReadOnly]("read-only", lambda o: o.read_only)
@@ -118,8 +120,8 @@ def _builds(o: Observations, build: Build) -> Verdict:
     return passed(f"the image is built, in {steps} step{'s' if steps != 1 else ''}")
 
 
-@check("starts", "02_build_and_run", REST)
-def _starts(o: Observations, app: Rest) -> Verdict:
+@check("starts", "02_build_and_run", IDLE)
+def _starts(o: Observations, app: Idle) -> Verdict:
     """A container that nobody can reach serves nobody."""
     notes = "".join(f"; {note}" for note in o.project.notes)
     return passed(f"it answers on port {app.port}{notes}")
@@ -128,15 +130,15 @@ def _starts(o: Observations, app: Rest) -> Verdict:
 # --- it stops --------------------------------------------------------------------------------------------------------
 
 
-@check("stops-on-sigterm", "03_exec_or_shell", REST)
-def _stops(o: Observations, app: Rest) -> Verdict:
+@check("stops-on-sigterm", "03_exec_or_shell", IDLE)
+def _stops(o: Observations, app: Idle) -> Verdict:
     """Each deployment stops the old container. One that does not hear the signal is killed when its time is over."""
     told = _told(app.stop)
     return fail(told, *_start_fix(o)) if app.stop.killed else passed(told)
 
 
-@check("lifespan-shutdown", "03_exec_or_shell", REST)
-def _lifespan(o: Observations, app: Rest) -> Verdict:
+@check("lifespan-shutdown", "03_exec_or_shell", IDLE)
+def _lifespan(o: Observations, app: Idle) -> Verdict:
     """What the application does at its end (close a pool, flush a queue, hand back a lock) is lost where it is
     killed.
     """
@@ -173,14 +175,14 @@ def _stream(o: Observations, stop: Stop) -> Verdict:
         f"Give the server a limit below the grace period of {o.project.grace_seconds} s: `uvicorn … "
         "--timeout-graceful-shutdown 5` (`fastapi run` has no such option), `gunicorn … --graceful-timeout 5`."
     )
-    if o.rest and o.rest.stop.killed:
+    if o.idle and o.idle.stop.killed:
         fix, line = _start_fix(o)
         return warn(f"with an open stream, {_told(stop)}, as without", fix, line)
     return warn(f"with an open stream, {_told(stop)}", fix, _command_line(o))
 
 
-@check("pid-1", "03_exec_or_shell", REST)
-def _pid1(o: Observations, app: Rest) -> Verdict:
+@check("pid-1", "03_exec_or_shell", IDLE)
+def _pid1(o: Observations, app: Idle) -> Verdict:
     """The engine sends its signal to process 1 alone: it has to be the server, or hand the signal on."""
     stop, processes = app.stop, app.processes
     if not processes:
@@ -211,8 +213,8 @@ def _is_launcher(process: Process) -> bool:
     return bool(re.fullmatch(by_name, process.program) or re.search(by_path, process.command))
 
 
-@check("workers-stop", "07_replicas", REST)
-def _workers(o: Observations, app: Rest) -> Verdict:
+@check("workers-stop", "07_replicas", IDLE)
+def _workers(o: Observations, app: Idle) -> Verdict:
     """With several worker processes, each has a lifespan of its own, and each has to end it."""
     count = app.lifespans
     if count is None:
@@ -316,8 +318,8 @@ def _content(o: Observations, path: str) -> bytes:
 # --- behind a proxy --------------------------------------------------------------------------------------------------
 
 
-@check("behind-tls-proxy", "06_tls_proxy", REST)
-def _behind_proxy(o: Observations, app: Rest) -> Verdict:
+@check("behind-tls-proxy", "06_tls_proxy", IDLE)
+def _behind_proxy(o: Observations, app: Idle) -> Verdict:
     """Where a proxy ends TLS, an application that does not believe it redirects its clients to plain http, and takes
     the proxy for the client.
     """
@@ -341,8 +343,8 @@ def _behind_proxy(o: Observations, app: Rest) -> Verdict:
     )
 
 
-@check("rejects-forged-client", "06_tls_proxy", REST)
-def _forged(o: Observations, app: Rest) -> Verdict:
+@check("rejects-forged-client", "06_tls_proxy", IDLE)
+def _forged(o: Observations, app: Idle) -> Verdict:
     """A client may send X-Forwarded-For itself. An application that believes it logs, limits and admits whom it
     claims.
     """
@@ -361,8 +363,8 @@ def _forged(o: Observations, app: Rest) -> Verdict:
 # --- what it may do --------------------------------------------------------------------------------------------------
 
 
-@check("non-root", "08_production_image", REST)
-def _non_root(o: Observations, app: Rest) -> Verdict:
+@check("non-root", "08_production_image", IDLE)
+def _non_root(o: Observations, app: Idle) -> Verdict:
     """Who breaks into an application that runs as root is root in the container, and one mistake away from more."""
     user = o.project.user if o.project.user is not None else o.user
     is_root = user.split(":")[0] in ("", "0", "root")
@@ -378,7 +380,7 @@ def _non_root(o: Observations, app: Rest) -> Verdict:
 @check("read-only-root", "08_production_image", READ_ONLY)
 def _read_only(o: Observations, started: ReadOnly) -> Verdict:
     """With a read-only root file system nobody can change the application, and nothing is lost with the container."""
-    paths = _first_three(started.refused or (o.rest.written if o.rest else ()))
+    paths = _first_three(started.refused or (o.idle.written if o.idle else ()))
     if started.answered:
         more = f"; it goes on without {paths}, which it writes otherwise" if paths else ""
         return passed(f"it starts and answers with a read-only root and a tmpfs at /tmp{more}")
@@ -393,7 +395,7 @@ def _health(o: Observations, health: Health) -> Verdict:
     """An orchestrator waits for, and replaces, what it can see. Without a check it sees a process, not an answer."""
     line = _line_of(o, "HEALTHCHECK")
     if not health.test:
-        port = o.rest.port if o.rest else 80
+        port = o.idle.port if o.idle else 80
         do = (
             f'HEALTHCHECK --interval=5s CMD ["python", "-c", "import urllib.request as r; '
             f"r.urlopen('http://127.0.0.1:{port}/health', timeout=3)\"]"
@@ -442,8 +444,8 @@ def _size(o: Observations, layers: Layers) -> Verdict:
     return passed(told)
 
 
-@check("memory", "05_compose", REST)
-def _memory(o: Observations, app: Rest) -> Verdict:
+@check("memory", "05_compose", IDLE)
+def _memory(o: Observations, app: Idle) -> Verdict:
     """Memory at rest, times the number of processes, is what each replica costs before the first request."""
     if app.memory_bytes is None:
         return not_measured("the engine does not tell how much memory it uses")
@@ -519,7 +521,7 @@ def _start_fix(o: Observations) -> tuple[str, int | None]:
             form = f'exec form, {start.keyword} ["…", "…"], in place of `{_short(start.text)}`'
             return f"Line {start.line}: {form}", start.line
     line = starts[-1].line if starts else None
-    shells = [process for process in (o.rest.processes[:2] if o.rest else ()) if process.is_shell]
+    shells = [process for process in (o.idle.processes[:2] if o.idle else ()) if process.is_shell]
     words = [word for shell in shells for word in shell.command.split()[1:]]
     if script := next((word for word in words if word.endswith(".sh") or "/" in word), ""):
         return f'{script}: put `exec` before the command that starts the server, as in `exec "$@"`', line

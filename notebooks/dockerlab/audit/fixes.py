@@ -91,7 +91,7 @@ def proven(
     source = build_context.find(project.folder, project.dockerfile)
     text = text_of(project)
     sent = set(build_context.sent_paths(source))
-    app, read_only = observed.rest, observed.read_only
+    app, read_only = observed.idle, observed.read_only
     writes = not (app and read_only and read_only.answered) or bool(app.written)
     wanted = card
     for _ in range(_TRIES):

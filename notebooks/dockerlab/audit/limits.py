@@ -1,9 +1,9 @@
-"""What an audited project may take of the machine: time, disk, and processes while it is built.
+"""What an audited project may take of the machine: time, disk, memory, processors and processes.
 
-Containers are started with limits of memory and processes, which the engine holds. A build has none: BuildKit runs it,
-and takes no limits from the engine's interface. So the time and the disk are watched from here, and the build is
-cancelled where either runs out. Where this process may write the kernel's control groups (root on the engine's
-machine), each step of a build that runs meanwhile may have `BUILD_PROCESSES` processes at most.
+Containers are started with limits of memory, processors and processes, which the engine enforces. A build has none:
+BuildKit takes no limits by the engine's API. So the time and the disk are watched from here, and the build is cancelled
+where either runs out. Where this process may write the kernel's control groups (root on the engine's machine), each
+step of a build that runs meanwhile may have `BUILD_PROCESSES` processes at most.
 """
 
 from __future__ import annotations
@@ -13,10 +13,31 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from ..engine import Engine
+from ..run.container import PIDS_LIMIT
+
+MEMORY_BYTES = 512 * 2**20
+"""What a container may use; lessons use the same."""
+
+CPUS = 1
+"""Processors. Python's interpreter uses one; a miner, or a loop without end, takes all that there are."""
+
+_CPU_PERIOD = 100_000  # microseconds, the engine's default
+
+CONTAINER_SETTINGS: dict[str, Any] = {
+    "mem_limit": MEMORY_BYTES,
+    "memswap_limit": MEMORY_BYTES,
+    "pids_limit": PIDS_LIMIT,
+    # Not `nano_cpus`, which an engine that cannot limit them refuses; these it leaves out.
+    "cpu_period": _CPU_PERIOD,
+    "cpu_quota": CPUS * _CPU_PERIOD,
+    "security_opt": ["no-new-privileges"],
+}
+"""What holds a container, in the docker SDK's words."""
 
 BUILD_PROCESSES = 2048
 """Processes and threads of one step of a build. A compiler on many cores uses some hundreds."""
@@ -31,8 +52,24 @@ _GROUPS = Path("/sys/fs/cgroup")
 _POLL_SECONDS = 0.05
 
 
+def container_limits(info: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What limits a container of the audit, and what does not: an engine leaves out what its machine cannot hold.
+
+    Args:
+        info: the engine's description of itself, as `docker info` shows it.
+    """
+    held = {
+        f"{MEMORY_BYTES // 2**20} MB of memory": info.get("MemoryLimit", True),
+        f"{CPUS} processor": info.get("CpuCfsQuota", True),
+        f"{PIDS_LIMIT} processes": info.get("PidsLimit", True),
+    }
+    limited = [limit for limit, is_held in held.items() if is_held]
+    free = [limit.split(" ", 1)[1].removeprefix("MB of ") for limit, is_held in held.items() if not is_held]
+    return (*limited, "no new privileges", "no mounts"), ("the network, of the build and of the containers", *free)
+
+
 class Limits:
-    """The limits of one audit. `trouble` tells whether one is reached.
+    """The limits of one audit. `reached` tells which one is reached.
 
     Args:
         engine: the engine.
@@ -53,7 +90,7 @@ class Limits:
         """Seconds until the audit must have ended; at least 0.1."""
         return max(0.1, self.deadline - time.monotonic())
 
-    def trouble(self) -> str:
+    def reached(self) -> str:
         """Which limit is reached, in a sentence; empty where none is."""
         if self.cancelled.is_set():
             return "The audit was cancelled."
@@ -97,7 +134,7 @@ class Limits:
 
 
 def _build_groups() -> Iterator[Path]:
-    """The control groups of the steps that BuildKit carries out now (cgroup v1 and v2; with and without systemd)."""
+    """The control groups of the steps that BuildKit runs now (cgroup v1 and v2; with and without systemd)."""
     for root in (_GROUPS / "pids", _GROUPS):
         for pattern in ("*/buildkit/*", "system.slice/*buildkit*", "system.slice/*/buildkit*/*"):
             with contextlib.suppress(OSError):

@@ -6,105 +6,54 @@ from dataclasses import dataclass, field
 
 from ..build.dockerfile import Dockerfile
 from ..records import Build, Context, LintFinding, Stop
+from ..run.docker_exec import Process
+from .probe import ProbeAnswer
 from .project import Project
 
-SHELLS = frozenset({"sh", "bash", "dash", "ash", "zsh", "ksh", "busybox"})
-INITS = frozenset({"tini", "tini-static", "docker-init", "dumb-init", "catatonit", "s6-svscan", "init"})
-
-FORGED = "203.0.113.7"
-"""The address that a lying client claims: one that RFC 5737 keeps for documentation."""
-
 
 @dataclass(frozen=True)
-class Process:
-    """A process of a container, as `ps` on the engine's machine tells it.
-
-    Attributes:
-        pid: on the engine's machine.
-        parent: the process that started it.
-        uid: the user it runs as.
-        rss_bytes: its resident memory; what processes share is counted in each.
-        command: its command line.
-    """
-
-    pid: int
-    parent: int
-    uid: int
-    rss_bytes: int
-    command: str
-
-    @property
-    def program(self) -> str:
-        """The name of what was started: ``python3.13``, ``sh``."""
-        return self.command.split(maxsplit=1)[0].rsplit("/", 1)[-1].lstrip("-") if self.command.strip() else ""
-
-    @property
-    def is_shell(self) -> bool:
-        return self.program in SHELLS
-
-    @property
-    def is_init(self) -> bool:
-        return self.program in INITS
-
-
-@dataclass(frozen=True)
-class SeenRequest:
-    """A request as the application saw it: the scheme, the client's address, the URL, the `Host` header."""
-
-    scheme: str
-    client: str
-    url: str
-    host: str
-
-
-@dataclass(frozen=True)
-class Rest:
-    """The application at rest: started, asked, looked at, stopped.
+class Idle:
+    """The application with nothing to do: started, sent a few requests, looked at, stopped.
 
     Attributes:
         port: where it listens in the container.
-        probe: whether the probe answers.
-        no_probe: why it does not.
-        pid1: the main process's command line.
-        processes: all of the container's, the main one first; empty where nothing could tell.
-        lifespans: how many lifespans had started; None where neither the probe nor a log can tell, or `restarts` does.
+        no_probe: why the probe does not answer; empty where it does.
+        processes: all of the container's, the main one first; empty where they could not be listed.
+        lifespans: how many lifespans had started; None where neither the probe nor a log shows it, or there are
+            `restarts`.
         restarts: that workers end and start again, in a sentence; empty where they do not.
         honest: an honest request, as a proxy passes it.
         forged: the same, of a client that claimed another address.
         peer: the address that the requests came from, as the application sees it without headers.
-        trusts_other: what the application is told to trust where that is neither everybody nor where we come from.
+        trusts_other: whom the command or a variable names as trusted proxies; empty where nobody.
         memory_bytes: what the container uses, without the page cache.
         written: the paths that were written since the start, without `/tmp`.
         stop: how it stopped.
-        log: the last lines of its log.
     """
 
     port: int
-    probe: bool
     no_probe: str
-    pid1: str
     processes: tuple[Process, ...]
     lifespans: int | None
-    honest: SeenRequest | None
-    forged: SeenRequest | None
+    honest: ProbeAnswer | None
+    forged: ProbeAnswer | None
     peer: str
     trusts_other: str
     memory_bytes: int | None
     written: tuple[str, ...]
     stop: Stop
-    log: str = field(repr=False, default="")
     restarts: str = ""
 
 
 @dataclass(frozen=True)
 class Health:
-    """A health check, carried out once as the engine does it.
+    """A health check, run once as the engine does it.
 
     Attributes:
         test: what is run: ``CMD-SHELL curl -f http://localhost/``; empty where there is none.
         exit_code: 0 is healthy; None where it did not end in time or could not be started.
         output: what it printed.
-        when_stopped: its exit code while the main process stood still; None where that was not tried or did not end.
+        when_stopped: its exit code while the main process was suspended; None where that was not tried or did not end.
         tried_stopped: whether that was tried.
     """
 
@@ -121,7 +70,6 @@ class ReadOnly:
 
     answered: bool
     refused: tuple[str, ...] = ()
-    problem: str = ""
 
 
 @dataclass(frozen=True)
@@ -169,7 +117,7 @@ class Layers:
 
 @dataclass
 class Observations:
-    """All that was observed of one project. What could not be observed is missing, and `reasons` tells why.
+    """All that was observed of one project. What could not be observed is None, and `reasons` says why.
 
     Attributes:
         user: whom the image's configuration names as the user.
@@ -183,7 +131,7 @@ class Observations:
     stop_signal: str = ""
     context: Context | None = None
     lint: tuple[LintFinding, ...] | None = None
-    rest: Rest | None = None
+    idle: Idle | None = None
     in_flight: Stop | None = None
     stream: Stop | None = None
     health: Health | None = None

@@ -43,7 +43,7 @@ def rebuild(lab: Lab, project: Project, dockerfile: Path, folder: Path, limits: 
         target=project.target,
         progress=False,
         timeout=limits.left + 30,
-        watch=limits.trouble,
+        watch=limits.reached,
     )
     unchanged = build_again(project.folder, name="audit-unchanged")
     if not all(step.cached for step in unchanged.steps):  # seen twice, or not said: see below
@@ -93,7 +93,7 @@ def _copy_context(source: build_context.BuildSource, into: Path, limits: Limits)
     """The files that are sent to the builder, and those that tell which they are."""
     wanted = build_context.sent_paths(source)
     for path in wanted:
-        if reason := limits.trouble():
+        if reason := limits.reached():
             raise LabError(reason)
         here, there = source.folder / path, into / path
         there.parent.mkdir(parents=True, exist_ok=True)

@@ -23,7 +23,7 @@ from ..build.builder import build
 from ..errors import ComposeFailed, ComposeMissing, LabError
 from ..lab.lab import Lab
 from ..records import Build, Stop
-from ..run.container import Service, asking
+from ..run.container import Service, errors_explained
 from ..run.stop import stop as observe
 from .docker_cli import advice, run_command
 
@@ -100,7 +100,7 @@ class ComposeProject:
         """
         wanted = {"project": self.name, "service": service, "oneoff": "False"}  # Compose's own labels
         labels = [f"com.docker.compose.{label}={value}" for label, value in wanted.items()]
-        with asking(self.lab, service):
+        with errors_explained(self.lab, service):
             found = self.lab.client.containers.list(all=True, filters={"label": labels})
         if not found:
             known = ", ".join(self.services)
@@ -126,7 +126,7 @@ class ComposeProject:
 
     def logs(self, service: str) -> str:
         """All that a service's container has printed so far, to stdout and stderr."""
-        with asking(self.lab, service):
+        with errors_explained(self.lab, service):
             return self.container(service).logs().decode(errors="replace")
 
     def stop(

@@ -9,7 +9,7 @@ from docker.models.networks import Network
 from ..engine import engine_errors
 from ..errors import LabError
 from ..lab.lab import Lab
-from ..run.container import asking
+from ..run.container import errors_explained
 
 
 def network(lab: Lab, name: str, *, internal: bool = False) -> Network:
@@ -24,7 +24,7 @@ def network(lab: Lab, name: str, *, internal: bool = False) -> Network:
         LabError: a network of that name is there already, or the engine has no addresses left.
     """
     try:
-        with asking(lab, name):
+        with errors_explained(lab, name):
             made = lab.client.networks.create(
                 lab.name(name), driver="bridge", check_duplicate=True, internal=internal, labels=lab.labels
             )

@@ -22,7 +22,7 @@ from docker.models.networks import Network
 from ..errors import LabError
 from ..lab.lab import Lab
 from ..records import Build
-from ..run.container import Service, _start, asking, creating, looking
+from ..run.container import Service, container_errors_explained, create_errors_explained, errors_explained
 from ..run.container_files import archive, copy_into, read
 from ..wait import tries, until
 from .networks import address, network, published
@@ -72,7 +72,7 @@ class Proxy:
         raise LabError("The proxy does not run.", "Its log says why.", log=self.log())
 
     def _published(self) -> int | None:
-        with looking(self.lab, "the proxy"):
+        with container_errors_explained(self.lab, "the proxy"):
             return published(self.container, 443)
 
     def client(self, authority: trustme.CA | None = None) -> httpx.Client:
@@ -85,7 +85,7 @@ class Proxy:
 
     def log(self) -> str:
         """All that Nginx has printed so far."""
-        with looking(self.lab, "the proxy"):
+        with container_errors_explained(self.lab, "the proxy"):
             return self.container.logs().decode(errors="replace")
 
     def last_error(self) -> str:
@@ -128,7 +128,7 @@ class Proxy:
     @cached_property
     def addresses(self) -> set[str]:
         """Its own addresses, one on each network."""
-        with asking(self.lab, "the proxy"):
+        with errors_explained(self.lab, "the proxy"):
             return {address(self.container, made) for made in (self.web, self.apps)}
 
     def add(self, *sites: str | Path) -> None:
@@ -142,7 +142,7 @@ class Proxy:
                 before.
         """
         files = {SITES / Path(site).name: site for site in sites}
-        with looking(self.lab, "the proxy"), contextlib.ExitStack() as undo:
+        with container_errors_explained(self.lab, "the proxy"), contextlib.ExitStack() as undo:
             undo.callback(self._put_back, {path: archive(self.container, path) for path in files})
             copy_into(self.container, files)
             code, output = self.container.exec_run(["nginx", "-t", "-q"])
@@ -171,7 +171,7 @@ class Proxy:
 
     def close(self) -> None:
         """Remove the proxy and its networks. What else is connected to them is disconnected. Safe to call twice."""
-        with asking(self.lab, "the proxy"):
+        with errors_explained(self.lab, "the proxy"):
             with contextlib.suppress(NotFound):
                 self.container.remove(force=True, v=True)
             for made in (self.web, self.apps):
@@ -224,7 +224,7 @@ def tls_proxy(
         undo.callback(web.remove)
         apps = network(lab, f"{name}-apps", internal=True)
         undo.callback(apps.remove)
-        with creating(lab, name, tag):
+        with create_errors_explained(lab, name, tag):
             container = lab.client.containers.create(
                 tag,
                 name=lab.name(name),
@@ -234,10 +234,10 @@ def tls_proxy(
                 mem_limit="128m",
             )
         undo.callback(container.remove, force=True)
-        with asking(lab, name):
+        with errors_explained(lab, name):
             apps.connect(container)
             copy_into(container, certificate_files(certificate) | files)
-            _start(Service(lab, name, container, 443, "/"), None)
+            Service(lab, name, container, 443, "/").start(None)
         proxy = Proxy(lab, container, authority, web, apps)
         if files:
             proxy.wait()

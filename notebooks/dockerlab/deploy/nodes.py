@@ -37,7 +37,7 @@ from ..engine import engine_errors
 from ..errors import LabError, SwarmFailed, SwarmNotAllowed
 from ..lab.lab import Lab
 from ..records import Build
-from ..run.container import asking
+from ..run.container import errors_explained
 from ..run.container_files import copy_into
 from ..wait import tries
 from .docker_cli import advice, run_command
@@ -135,7 +135,7 @@ class Node:
     @property
     def address(self) -> str:
         """Its address on the nodes' network, at which the other nodes reach it."""
-        with asking(self.lab, self.name):
+        with errors_explained(self.lab, self.name):
             self.container.reload()
         return str(next(iter(self.container.attrs["NetworkSettings"]["Networks"].values()))["IPAddress"])
 
@@ -145,7 +145,7 @@ class Node:
         Raises:
             SwarmFailed: the node does not run, or does not publish that port.
         """
-        with asking(self.lab, self.name):
+        with errors_explained(self.lab, self.name):
             if found := published(self.container, port):
                 return f"http://127.0.0.1:{found}"
         raise SwarmFailed(f"{self.name} does not run, or does not publish port {port}.", "Start the nodes anew.")
@@ -176,12 +176,12 @@ class Node:
 
     def has_ipvs(self) -> bool:
         """Whether the kernel has IPVS, which Swarm's virtual addresses and its routing mesh need."""
-        with asking(self.lab, self.name):
+        with errors_explained(self.lab, self.name):
             return self.container.exec_run(["python3", "-c", _HAS_IPVS]).exit_code == 0
 
     def kill(self) -> None:
         """End the node at once, with all that runs on it, as a power cut does."""
-        with asking(self.lab, self.name):
+        with errors_explained(self.lab, self.name):
             self.container.kill()
 
     @contextlib.contextmanager
@@ -262,7 +262,7 @@ class Nodes(dict[str, Node]):
 
     def close(self) -> None:
         """Remove the nodes: their engines, and whatever these hold. Safe to call twice."""
-        with asking(self.lab, "the nodes"):
+        with errors_explained(self.lab, "the nodes"):
             with ThreadPoolExecutor(max(len(self), 1)) as pool:
                 list(pool.map(Node._close, self.values()))
             with contextlib.suppress(NotFound):
@@ -323,7 +323,7 @@ def start_nodes(lab: Lab, count: int = 1, *, image: str | Build | None = None) -
         node._connect()
 
     try:
-        with asking(lab, "the nodes"), ThreadPoolExecutor(count) as pool:
+        with errors_explained(lab, "the nodes"), ThreadPoolExecutor(count) as pool:
             list(pool.map(start, names))
     except BaseException:
         nodes.close()
@@ -388,7 +388,7 @@ def give(nodes: Iterable[Node], images: Sequence[str | Build]) -> None:
     api: Any = lab.client.api  # it saves several images at once by its inner functions only
     with tempfile.TemporaryDirectory(dir=lab.workspace, prefix=".images-") as folder:
         archive = Path(folder) / "images.tar"
-        with asking(lab, "the nodes"):
+        with errors_explained(lab, "the nodes"):
             for tag in tags:
                 try:
                     api.inspect_image(tag)

@@ -11,7 +11,7 @@ from docker.models.networks import Network
 from ..errors import LabError
 from ..lab.lab import Lab
 from ..records import SeenRequest
-from ..run.container import Service, asking, serve
+from ..run.container import Service, errors_explained, serve
 from ..run.container_files import copy_into
 from ..run.stop import STARTUP_SECONDS, Variant
 from .networks import address, subnet
@@ -70,7 +70,7 @@ def serve_behind(
     Raises:
         LabError: what `serve` raises for one of them; the others are removed, too.
     """
-    with asking(lab, "the engine"):
+    with errors_explained(lab, "the engine"):
         processors = lab.client.info()["NCPU"]
     started = Applications()
 

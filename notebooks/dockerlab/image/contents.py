@@ -10,7 +10,7 @@ from typing import IO, Any
 from ..errors import LabError
 from ..lab.lab import Lab
 from ..records import Build, ImageContent, ImageLayer, Leak
-from ..run.container import asking, serve
+from ..run.container import errors_explained, serve
 from .archive import CHUNK_BYTES, SavedImage, hidden_by, image_errors, path_of, readable, saved
 
 SHORTEST_SECRET = 6
@@ -32,7 +32,7 @@ def content(lab: Lab, image: str | Build) -> ImageContent:
         EngineUnreachable: the engine no longer answers.
     """
     name, tag = _named(image)
-    with asking(lab, name):
+    with errors_explained(lab, name):
         history, own = _layers(lab, tag)
         below, base = _layers(lab, lab.base_image)
     shared = len(below) if own[: len(base)] == base else 0
@@ -92,7 +92,7 @@ def leaks(lab: Lab, image: str | Build, secret: str) -> tuple[Leak, ...]:
             f"Look for one of at least {SHORTEST_SECRET} characters.",
         )
     name, tag = _named(image)
-    with asking(lab, name):
+    with errors_explained(lab, name):
         _, base = _layers(lab, lab.base_image)
         with saved(lab, tag) as archive:
             return tuple(found_in(archive, secret, base))
@@ -174,6 +174,6 @@ def _named(image: str | Build) -> tuple[str, str]:
 
 def _layers(lab: Lab, tag: str) -> tuple[list[dict[str, Any]], list[str]]:
     """An image's history as the engine tells it, the newest entry first; and its layers' digests, from the lowest."""
-    with asking(lab, tag), image_errors(tag):
+    with errors_explained(lab, tag), image_errors(tag):
         image = lab.client.images.get(tag)
         return image.history(), image.attrs["RootFS"].get("Layers") or []

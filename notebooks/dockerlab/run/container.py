@@ -7,6 +7,7 @@ import re
 import secrets
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from ..engine import engine_errors
 from ..errors import AppCrashed, EngineUnreachable, LabError, NeverListened, NotReached, PortTaken
 from ..lab.lab import Lab
 from ..records import Build
+from ..wait import tries
 from . import docker_exec
 
 if TYPE_CHECKING:
@@ -26,18 +28,30 @@ if TYPE_CHECKING:
 LOG_LINES = 30
 """How much of a log an error shows: enough for the last frames of a Python traceback and its message."""
 
+LINE_LENGTH = 500
+"""How much of a log's line an error keeps."""
+
 PIDS_LIMIT = 512
 """How many processes and threads a container may have: an application needs far fewer, a runaway one takes far more."""
 
 PATIENCE = 2
-"""Seconds that the first request may take; each that took longer is given up, and the next may take twice as long. A
-connection that a broken network keeps open without end costs no more than that."""
+"""Seconds that the first request may take. One that takes longer is given up, and the next may take twice as long: a
+connection that a broken network never closes costs no more than that."""
 
-LOOK_EVERY = 0.5
-"""Seconds after which the engine is asked again whether the container still runs. The application is asked oftener."""
+CHECK_EVERY = 0.5
+"""Seconds between two checks that the container still runs. Requests are sent more often."""
 
-LOOK_INSIDE_EVERY = 10
-"""Seconds without an answer after which the application is asked from inside its container."""
+EXEC_EVERY = 10
+"""Seconds without an answer after which a request is sent from inside the container."""
+
+
+@dataclass(frozen=True)
+class Exit:
+    """How a container's main process ended: its exit code, what to do about that, and the last lines of its log."""
+
+    code: int
+    hint: str
+    log: str
 
 
 class Service:
@@ -79,31 +93,71 @@ class Service:
         Raises:
             EngineUnreachable: the engine no longer answers.
         """
-        with asking(self.lab, self.name), contextlib.suppress(NotFound):
+        with errors_explained(self.lab, self.name), contextlib.suppress(NotFound):
             self.container.remove(force=True, v=True)
 
     def logs(self) -> str:
         """All that the container has printed so far, to stdout and stderr."""
-        with looking(self.lab, self.name):
+        with container_errors_explained(self.lab, self.name):
             return self.container.logs().decode(errors="replace")
+
+    def log_tail(self) -> str:
+        """The last lines of its log, for an error."""
+        with errors_explained(self.lab, self.name):
+            log = self.container.logs(tail=LOG_LINES).decode(errors="replace")
+        return "\n".join(line[:LINE_LENGTH] for line in log.splitlines())
 
     @cached_property
     def pid1(self) -> str:
         """The command line of the container's main process: ``/bin/sh -c fastapi run app/main.py``."""
-        with looking(self.lab, self.name):
+        with container_errors_explained(self.lab, self.name):
             return docker_exec.command_line(self.container)
 
-    def wait(self, timeout: float = 60) -> None:
+    def wait(self, timeout: float = 60, ready: str = "") -> None:
         """Wait until the application answers over HTTP. `serve` has done so already.
 
         Args:
             timeout: how many seconds it may take.
+            ready: a text to wait for in the log, where it serves no HTTP.
 
         Raises:
             AppCrashed: the main process ended.
             NeverListened: nothing answered in time.
+            NotReached: it answers inside its container, and no request from here reaches it.
         """
-        _wait(self, "", timeout)
+        import httpx  # slow to load: only now needed
+
+        began = exec_tried = time.monotonic()
+        checked = began - CHECK_EVERY
+        patience: float = PATIENCE
+        answers_in_container = False
+        problem: httpx.TransportError | None = None
+        with httpx.Client(trust_env=False) as client:  # a proxy that the environment names is not for this
+            for left in tries(timeout, every=0.1):
+                if time.monotonic() - checked >= CHECK_EVERY:
+                    checked = time.monotonic()
+                    self.must_run("before it answered" if self.port else "right after its start")
+                if not left:
+                    break
+                if self.port is None:
+                    if ready in self.logs():
+                        return
+                elif address := self.published(self.port):
+                    problem = failure(client, f"{address}{self.path}", min(left, patience))
+                    if not problem:
+                        self.url = address
+                        return
+                    if isinstance(problem, httpx.ReadTimeout):
+                        patience *= 2
+                    if answers_in_container:  # and did so before this request was sent
+                        raise _not_reached(self, address, time.monotonic() - began, problem)
+                    if time.monotonic() - exec_tried > EXEC_EVERY and _was_accepted(problem):
+                        with errors_explained(self.lab, self.name):
+                            answers_in_container = docker_exec.answers(self.container, self.port, self.path)
+                        if answers_in_container:
+                            patience = min(patience, docker_exec.SECONDS)
+                        exec_tried = time.monotonic()
+        raise _never_listened(self, ready, timeout, problem)
 
     def must_run(self, meanwhile: str) -> None:
         """Make sure that the main process has not ended.
@@ -115,14 +169,54 @@ class Service:
             AppCrashed: it has ended.
             EngineUnreachable: the engine no longer answers.
         """
-        with looking(self.lab, self.name):
+        with container_errors_explained(self.lab, self.name):
+            ended = self.exited()
+        if ended:
+            raise AppCrashed(f"{self.name!r} ended with exit code {ended.code} {meanwhile}.", ended.hint, log=ended.log)
+
+    def exited(self) -> Exit | None:
+        """How the main process ended; None while it runs.
+
+        Raises:
+            NotFound: the container is gone.
+            EngineUnreachable: the engine no longer answers.
+        """
+        with errors_explained(self.lab, self.name):
             self.container.reload()
-            state = self.container.attrs["State"]
-            if state["Status"] not in ("exited", "dead"):
-                return
-            log = self.container.logs(tail=LOG_LINES).decode(errors="replace")
-        hint = _hint(state["ExitCode"], state.get("OOMKilled", False), self.container.attrs["HostConfig"]["Memory"])
-        raise AppCrashed(f"{self.name!r} ended with exit code {state['ExitCode']} {meanwhile}.", hint, log=log)
+        state = self.container.attrs["State"]
+        if state["Status"] not in ("exited", "dead"):
+            return None
+        code, memory = state["ExitCode"], self.container.attrs["HostConfig"]["Memory"]
+        return Exit(code, _exit_hint(code, state.get("OOMKilled", False), memory), self.log_tail())
+
+    def published(self, port: int) -> str:
+        """The URL at which a port of the container is published, as last read from the engine; "" where it is not."""
+        bindings = (self.container.attrs["NetworkSettings"]["Ports"] or {}).get(f"{port}/tcp") or []
+        return f"http://127.0.0.1:{bindings[0]['HostPort']}" if bindings else ""
+
+    def start(self, host_port: int | None = None) -> None:
+        """Start the container. `serve` has done so already.
+
+        Args:
+            host_port: the port of this machine that it was created with, if a fixed one.
+
+        Raises:
+            AppCrashed: the main process could not be started.
+            PortTaken: something else has `host_port`.
+            EngineUnreachable: the engine no longer answers.
+            LabError: the engine would not start it.
+        """
+        with errors_explained(self.lab, self.name):
+            try:
+                self.container.start()
+            except APIError as error:
+                words = str(error.explanation or error).strip()
+                # The words for a taken port differ with the engine's version and system; these are in all of them.
+                if "already allocated" in words or "already in use" in words:
+                    raise _port_taken(self.lab, host_port) from error
+                raise exec_failed(self.name, words) or LabError(
+                    f"The engine would not start {self.name!r}: {words}.", "Look at what it says."
+                ) from error
 
 
 def serve(
@@ -161,7 +255,7 @@ def serve(
         entrypoint: instead of the image's ENTRYPOINT.
         init: whether a small init process is process 1, as with `docker run --init`.
         environment: environment variables for the container.
-        path: what is asked for until it is answered; any HTTP status will do.
+        path: of the requests that are sent until one is answered; any HTTP status counts.
         ready: a text to wait for in the log, where there is no HTTP to wait for.
         timeout: how many seconds it may take until the first answer; one answer alone may take half of them.
         memory: the most memory that the container may use, as `docker run --memory` takes it.
@@ -177,43 +271,40 @@ def serve(
     """
     port, host_port = _port(port), _port(host_port)
     path = path if path.startswith("/") else f"/{path}"
-    short = name or (image.name if isinstance(image, Build) else "container")
+    tag, short = (image.image, name or image.name) if isinstance(image, Build) else (image, name or "container")
+    settings: dict[str, Any] = dict(
+        command=command,
+        entrypoint=entrypoint,
+        init=init,
+        environment=environment or {},
+        ports={f"{port}/tcp": ("127.0.0.1", host_port)} if port else {},
+        labels=lab.labels,
+        mem_limit=memory,
+        pids_limit=PIDS_LIMIT,
+        **options,
+    )
 
-    def started() -> Service:
-        return _create(
-            lab,
-            image.image if isinstance(image, Build) else image,
-            short,
-            port,
-            path,
-            command=command,
-            entrypoint=entrypoint,
-            init=init,
-            environment=environment or {},
-            ports={f"{port}/tcp": ("127.0.0.1", host_port)} if port else {},
-            name=lab.name(short) + ("" if name else f"-{secrets.token_hex(3)}"),
-            labels=lab.labels,
-            mem_limit=memory,
-            pids_limit=PIDS_LIMIT,
-            **options,
-        )
+    def created() -> Service:
+        unique = "" if name else f"-{secrets.token_hex(3)}"
+        with create_errors_explained(lab, short, tag):
+            container = lab.client.containers.create(tag, name=lab.name(short) + unique, **settings)
+        return Service(lab, short, container, port, path)
 
     with contextlib.ExitStack() as unreached:
-        service = started()
+        service = created()
         for attempt in (1, 2):
             try:
-                with asking(lab, short):
-                    _start(service, host_port)
-                _wait(service, ready, timeout)
+                service.start(host_port)
+                service.wait(timeout, ready)
                 break
             except BaseException as error:
                 if not isinstance(error, NotReached) or attempt == 2 or host_port:
                     service.__exit__(type(error), error, error.__traceback__)
                     raise
                 unreached.enter_context(service)  # it keeps its address until the other has started with its own
-                with asking(lab, short):
+                with errors_explained(lab, short):
                     service.container.rename(f"{service.container.name}-unreached")
-                service = started()
+                service = created()
     return service
 
 
@@ -226,18 +317,13 @@ def _port(value: int | str | None) -> int | None:
     raise LabError(f"{value!r} is not a port.", "A port is a number from 1 to 65535.")
 
 
-def _create(lab: Lab, image: str, short: str, port: int | None, path: str, **how: Any) -> Service:
-    with creating(lab, short, image):
-        return Service(lab, short, lab.client.containers.create(image, **how), port, path)
-
-
-_NOT_TAKEN = (DockerException, TypeError, ValueError, AttributeError)
+_ARGUMENT_ERRORS = (DockerException, TypeError, ValueError, AttributeError)
 """What the SDK raises for an argument that it cannot read itself: a unit that there is not, an unknown keyword."""
 
 
 @contextlib.contextmanager
-def creating(lab: Lab, short: str, image: str) -> Iterator[None]:
-    """Say it clearly where a container cannot be created.
+def create_errors_explained(lab: Lab, short: str, image: str) -> Iterator[None]:
+    """Explain why a container could not be created.
 
     Args:
         lab: the open lab.
@@ -245,7 +331,7 @@ def creating(lab: Lab, short: str, image: str) -> Iterator[None]:
         image: what it is created from.
     """
     try:
-        with asking(lab, short):
+        with errors_explained(lab, short):
             yield
     except ImageNotFound as error:
         seen = f"There is no image {image} on the engine."
@@ -256,29 +342,32 @@ def creating(lab: Lab, short: str, image: str) -> Iterator[None]:
             raise LabError(seen, "Look at what it says.") from error
         seen = f"There is a container for {short!r} already, from a cell that was run before."
         raise LabError(seen, "Close that one first, or give this one another name.") from error
-    except _NOT_TAKEN as error:
+    except _ARGUMENT_ERRORS as error:
         seen = f"The container for {short!r} cannot be created so: {str(error).rstrip('.')}."
         raise LabError(seen, "Look at the arguments.") from error
 
 
 @contextlib.contextmanager
-def asking(lab: Lab, name: str) -> Iterator[None]:
-    """Say it clearly where the engine goes away in the middle of an experiment, or a file is not to be had."""
+def errors_explained(lab: Lab, name: str) -> Iterator[None]:
+    """Explain it where the engine goes away during the work on `name`, or a file cannot be used.
+
+    What the engine refuses (`APIError`) passes through: the caller knows more about that.
+    """
     try:
         yield
     except (APIError, LabError):
         raise
     except (OSError, urllib3.exceptions.HTTPError) as error:
-        if told := engine_errors.explain(error, lab.engine.url, f"during the work on {name!r}"):
-            raise told from error
+        if explained := engine_errors.explain(error, lab.engine.url, f"during the work on {name!r}"):
+            raise explained from error
         raise
 
 
 @contextlib.contextmanager
-def looking(lab: Lab, name: str) -> Iterator[None]:
-    """As `asking`, where a container is looked at: it may be gone."""
+def container_errors_explained(lab: Lab, name: str) -> Iterator[None]:
+    """As `errors_explained`, and where the container itself may be gone."""
     try:
-        with asking(lab, name):
+        with errors_explained(lab, name):
             yield
     except NotFound as error:
         seen = f"The container of {name!r} is gone: it was closed, or removed."
@@ -286,19 +375,6 @@ def looking(lab: Lab, name: str) -> Iterator[None]:
 
 
 # --- start -----------------------------------------------------------------------------------------------------------
-
-
-def _start(service: Service, host_port: int | None) -> None:
-    try:
-        service.container.start()
-    except APIError as error:
-        words = str(error.explanation or error).strip()
-        # The engine's words for a taken port differ with its version and system; these are in all of them.
-        if "already allocated" in words or "already in use" in words:
-            raise _port_taken(service.lab, host_port) from error
-        if crash := _not_startable(service.name, words):
-            raise crash from error
-        raise LabError(f"The engine would not start {service.name!r}: {words}.", "Look at what it says.") from error
 
 
 def _port_taken(lab: Lab, host_port: int | None) -> PortTaken:
@@ -312,16 +388,21 @@ def _port_taken(lab: Lab, host_port: int | None) -> PortTaken:
     )
 
 
-def _not_startable(name: str, words: str) -> AppCrashed | None:
-    """The error where the main process could not be started, as runc and crun tell it; None where it is another."""
-    told = re.search(r'(exec: ".*?|executable file .*?)(: unknown)?$', words)
-    for reason, exit_code in [("not found", 127), ("no such file", 127), ("permission denied", 126)]:
-        if told and reason in told[1].lower():
-            return AppCrashed(f"{name!r} could not be started: {told[1]}.", _hint(exit_code, oom=False, memory=0))
+def exec_failed(name: str, words: str) -> AppCrashed | None:
+    """The error where the main process could not be started; None where the engine refuses for another reason.
+
+    Args:
+        name: what the error calls the application.
+        words: the engine's, which quotes those of runc or crun.
+    """
+    if found := re.search(r'(exec: ".*?|executable file .*?)(: unknown)?$', words):
+        for reason, exit_code in [("not found", 127), ("no such file", 127), ("permission denied", 126)]:
+            if reason in found[1].lower():
+                return AppCrashed(f"{name!r} could not be started: {found[1]}.", _exit_hint(exit_code))
     return None
 
 
-def _hint(exit_code: int, oom: bool, memory: int) -> str:
+def _exit_hint(exit_code: int, oom: bool = False, memory: int = 0) -> str:
     """What to do about an exit code; 126 and up are the shell's and the engine's conventions (128 + signal number)."""
     match exit_code:
         case _ if oom:
@@ -343,79 +424,46 @@ def _hint(exit_code: int, oom: bool, memory: int) -> str:
 # --- wait ------------------------------------------------------------------------------------------------------------
 
 
-def _wait(service: Service, ready: str, timeout: float) -> None:
-    import httpx  # slow to load: only now needed
+def failure(client: httpx.Client, url: str, seconds: float) -> httpx.TransportError | None:
+    """Send one request, and return what went wrong; None where an answer begins: it may have no end.
 
-    began = looked_inside = time.monotonic()
-    looked = began - LOOK_EVERY
-    deadline = began + timeout
-    patience = PATIENCE
-    answers_inside = False
-    problem: httpx.TransportError | None = None
-    with httpx.Client(trust_env=False) as client:  # a proxy that the environment names is not for this
-        while True:
-            if time.monotonic() - looked >= LOOK_EVERY:
-                looked = time.monotonic()
-                service.must_run("before it answered" if service.port else "right after its start")
-            left = deadline - time.monotonic()
-            if left <= 0:
-                raise _never_listened(service, ready, timeout, problem)
-            if service.port is None:
-                if ready in service.logs():
-                    return
-            elif address := _published(service):
-                limit = httpx.Timeout(min(left, patience), connect=2)
-                try:
-                    # The head of the answer will do: its body may have no end.
-                    with client.stream("GET", f"{address}{service.path}", timeout=limit):
-                        service.url = address
-                        return
-                except httpx.TransportError as error:
-                    problem = error
-                if isinstance(problem, httpx.ReadTimeout):
-                    patience *= 2
-                if answers_inside:  # and has done so before this was asked
-                    raise _not_reached(service, address, time.monotonic() - began, problem)
-                if time.monotonic() - looked_inside > LOOK_INSIDE_EVERY and _was_taken(problem):
-                    with asking(service.lab, service.name):
-                        answers_inside = docker_exec.answers(service.container, service.port, service.path)
-                    if answers_inside:
-                        patience = min(patience, docker_exec.SECONDS)
-                    looked_inside = time.monotonic()
-            time.sleep(0.1)
+    Args:
+        client: what sends it.
+        url: where to.
+        seconds: how long each step may take; the connection gets 2 at most.
+    """
+    import httpx
+
+    try:
+        with client.stream("GET", url, timeout=httpx.Timeout(seconds, connect=2)):
+            return None
+    except httpx.TransportError as error:
+        return error
 
 
-def _was_taken(problem: httpx.TransportError) -> bool:
-    """Whether somebody on this machine took the connection: its engine, for one on another machine does not."""
+def _was_accepted(problem: httpx.TransportError) -> bool:
+    """Whether the connection was accepted on this machine, by its engine; one on another machine does not do that."""
     import httpx
 
     return not isinstance(problem, httpx.ConnectError | httpx.ConnectTimeout)
 
 
 def _not_reached(service: Service, address: str, seconds: float, problem: httpx.TransportError) -> NotReached:
-    with asking(service.lab, service.name):
-        log = service.container.logs(tail=LOG_LINES).decode(errors="replace")
     networks = service.container.attrs["NetworkSettings"]["Networks"].values()
     where = ", ".join(network["IPAddress"] for network in networks)
     return NotReached(
         f"{service.name!r} answers inside its container, and no request to {address} reaches it there, at {where} "
         f"(asked for {seconds:.0f} seconds; the last ended with {type(problem).__name__}).",
         "The engine's network has lost it. Restart the engine, then run the lesson from its first cell.",
-        log=log,
+        log=service.log_tail(),
     )
-
-
-def _published(service: Service) -> str:
-    """Where the container's port is published: `must_run` has just read it anew."""
-    bindings = service.container.attrs["NetworkSettings"]["Ports"].get(f"{service.port}/tcp") or []
-    return f"http://127.0.0.1:{bindings[0]['HostPort']}" if bindings else ""
 
 
 def _never_listened(
     service: Service, ready: str, timeout: float, problem: httpx.TransportError | None
 ) -> NeverListened:
-    with asking(service.lab, service.name):
-        log = service.container.logs(tail=LOG_LINES).decode(errors="replace")
+    log = service.log_tail()
+    with errors_explained(service.lab, service.name):
         listening = docker_exec.listening(service.container)
     name, port = service.name, service.port
     if port is None:
@@ -428,12 +476,11 @@ def _never_listened(
         do = f"Look at its log: is it still starting? If so, allow more than {timeout:g} seconds."
     elif any(socket.port == port and not socket.is_loopback for socket in listening):
         seen, do = f"{name!r} listens on port {port}, and does not answer", "Look at its log: what is it busy with?"
-        if problem and not _was_taken(problem):
+        if problem and not _was_accepted(problem):
             seen = f"{name!r} listens on port {port}, and it cannot be reached from here"
             do = f"The lessons need an engine on the machine that they run on; this one is at {service.lab.engine.url}."
     else:
-        where = ", ".join(sorted({str(socket) for socket in listening}))
-        seen = f"{name!r} listens on {where}, and not on 0.0.0.0:{port}"
+        seen = f"{name!r} listens on {docker_exec.shown(listening)}, and not on 0.0.0.0:{port}"
         do = f"Start it with --host 0.0.0.0 --port {port}."
         if any(socket.is_loopback for socket in listening):
             do += " Inside a container, 127.0.0.1 is the container alone: nobody outside reaches it."

@@ -1,4 +1,4 @@
-"""Look into a running container, without anything being installed in it: its main process, and where it listens."""
+"""Look into a running container, with nothing installed in it: its processes, its memory, and where it listens."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import contextlib
 import ipaddress
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from docker.api import APIClient
 from docker.errors import APIError, DockerException
 from docker.models.containers import Container
 
+from ..wait import until
 from .traffic import KEPT_BYTES
 
 DOCKERS_DNS = "127.0.0.11"
@@ -21,11 +23,43 @@ LISTEN = "0A"
 """The kernel's code for a socket that accepts connections (include/net/tcp_states.h)."""
 
 SECONDS = 5
-"""How long `answers` waits."""
-
+"""How long `run` and `answers` wait."""
 
 FILE_BYTES = 16_000_000
 """What is read of a file of the kernel's: 100,000 connections, in its list of them."""
+
+SHELLS = frozenset({"sh", "bash", "dash", "ash", "zsh", "ksh", "busybox"})
+INITS = frozenset({"tini", "tini-static", "docker-init", "dumb-init", "catatonit", "s6-svscan", "init"})
+
+
+@dataclass(frozen=True)
+class Process:
+    """A process of a container, as `ps` on the engine's machine shows it.
+
+    Attributes:
+        pid: on the engine's machine.
+        parent: the process that started it.
+        uid: the user it runs as.
+        command: its command line.
+    """
+
+    pid: int
+    parent: int
+    uid: int
+    command: str
+
+    @property
+    def program(self) -> str:
+        """The name of what was started: ``python3.13``, ``sh``."""
+        return self.command.split(maxsplit=1)[0].rsplit("/", 1)[-1].lstrip("-") if self.command.strip() else ""
+
+    @property
+    def is_shell(self) -> bool:
+        return self.program in SHELLS
+
+    @property
+    def is_init(self) -> bool:
+        return self.program in INITS
 
 
 @dataclass(frozen=True)
@@ -36,7 +70,7 @@ class Ran:
         exit_code: None where it did not end in time, or printed more than is read.
         output: what it printed to stdout and stderr, as far as it was read.
         is_left: whether it, or what it started, may still be running in the container.
-        id: the engine's name for it.
+        id: the engine's id of it.
     """
 
     exit_code: int | None
@@ -64,21 +98,25 @@ class Socket:
         return f"[{self.address}]:{self.port}" if ":" in self.address else f"{self.address}:{self.port}"
 
 
-def run(container: Container, command: Sequence[str], seconds: float = SECONDS, *, most_bytes: int = KEPT_BYTES) -> Ran:
-    """Run a command in a container, as `docker exec` does, and read no more than so much of what it prints.
+def shown(sockets: Iterable[Socket]) -> str:
+    return ", ".join(sorted({str(socket) for socket in sockets}))
 
-    The engine can end no such command: what does not end by itself runs until its container is stopped.
+
+def run(container: Container, command: Sequence[str], seconds: float = SECONDS, *, most_bytes: int = KEPT_BYTES) -> Ran:
+    """Run a command in a running container, as `docker exec` does, and read a limited part of what it prints.
+
+    The engine cannot end such a command: one that does not end by itself runs until its container is stopped.
 
     Args:
-        container: it runs.
+        container: where it runs.
         command: the program and its arguments.
         seconds: how long it may take.
         most_bytes: how much is read.
 
     Raises:
-        APIError: it could not be started, as some engines answer where the program is missing.
+        APIError: it could not be started; some engines answer this where the program is missing.
     """
-    api = container.client.api
+    api = engine_api(container)
     deadline = time.monotonic() + seconds
     id_ = api.exec_create(container.id, list(command))["Id"]
     stream = api.exec_start(id_, stream=True)
@@ -95,28 +133,56 @@ def run(container: Container, command: Sequence[str], seconds: float = SECONDS, 
     thread.join(seconds)
     is_too_much = len(output) > most_bytes
     is_open = is_too_much or thread.is_alive()
-    # First, for the engine tells nothing of a command while it waits for somebody to read what that prints.
+    # Before the exit code is read: an engine that waits for somebody to read the output does not answer.
     with contextlib.suppress(OSError, DockerException):  # over SSH it cannot be closed: it ends with the container
         stream.close()
-    while not is_open and still_runs(container, id_) and time.monotonic() < deadline:  # it has closed its output
-        time.sleep(0.05)
-    told = api.exec_inspect(id_)
-    exit_code = None if told["Running"] or is_too_much else told["ExitCode"]
-    return Ran(exit_code, bytes(output[:most_bytes]), is_open or told["Running"], id_)
+    if not is_open:  # it has closed its output, and may run on
+        until(lambda: not still_runs(container, id_), deadline - time.monotonic())
+    state = api.exec_inspect(id_)
+    exit_code = None if state["Running"] or is_too_much else state["ExitCode"]
+    return Ran(exit_code, bytes(output[:most_bytes]), is_open or state["Running"], id_)
 
 
 def still_runs(container: Container, id_: str) -> bool:
     """Whether a command that `run` has started still runs."""
-    return bool(container.client.api.exec_inspect(id_)["Running"])
+    return bool(engine_api(container).exec_inspect(id_)["Running"])
+
+
+def engine_api(container: Container) -> APIClient:
+    """The low-level client of the engine that a container is on."""
+    assert container.client, "a container that an engine's client has returned"
+    return container.client.api
+
+
+def processes(container: Container) -> tuple[Process, ...]:
+    """The container's processes, the main one first; empty where the engine's machine has no `ps`."""
+    with contextlib.suppress(APIError, ValueError, KeyError):
+        container.reload()
+        main = container.attrs["State"]["Pid"]
+        rows = container.top(ps_args="-eo pid,ppid,uid,args")["Processes"]
+        found = [Process(int(pid), int(parent), int(uid), command) for pid, parent, uid, command in rows]
+        return tuple(sorted(found, key=lambda process: (process.pid != main, process.pid)))
+    return ()
+
+
+def memory_bytes(container: Container) -> int | None:
+    """What the container uses, without the page cache, as `docker stats` counts it; None where that is not known."""
+    with contextlib.suppress(APIError, KeyError, ValueError):
+        stats = container.stats(stream=False)
+        assert isinstance(stats, dict)
+        memory = stats["memory_stats"]
+        cache = memory["stats"].get("total_inactive_file", memory["stats"].get("inactive_file", 0))
+        return int(memory["usage"] - cache)
+    return None
 
 
 def command_line(container: Container) -> str:
     """The command line of the container's main process: ``/bin/sh -c fastapi run app/main.py``.
 
     Raises:
-        LookupError: neither the engine nor anything in the image can tell.
+        LookupError: neither the engine nor any program in the image can read it.
     """
-    # `docker top` asks the engine's machine for its processes: ten times as fast as a program started in the container.
+    # `docker top` runs `ps` on the engine's machine: ten times as fast as starting a program in the container.
     container.reload()
     with contextlib.suppress(APIError):  # that machine, or Podman's container, may have no `ps`
         for pid, command in container.top(ps_args="-eo pid,args")["Processes"]:
@@ -128,7 +194,7 @@ def command_line(container: Container) -> str:
 
 
 def listening(container: Container) -> list[Socket] | None:
-    """Where the container's processes accept connections, or None where nothing in the image can read a file for us."""
+    """Where the container's processes accept connections; None where no program in the image can read a file."""
     tables = [_read(container, "/proc/net/tcp"), _read(container, "/proc/net/tcp6")]
     if tables[0] is None:
         return None
@@ -138,35 +204,35 @@ def listening(container: Container) -> list[Socket] | None:
 
 
 def answers(container: Container, port: int, path: str) -> bool:
-    """Whether a process of the container answers to another one there, by HTTP and with any status.
+    """Whether an HTTP request sent from inside the container is answered, with any status.
 
     Args:
         container: it runs.
         port: the port inside the container.
-        path: what is asked for.
+        path: of the request.
 
     Returns:
-        False, too, where there is no Python in the image to ask with.
+        False, too, where the image has no Python to send it with.
     """
-    ask = "import http.client as http; "
-    ask += f"link = http.HTTPConnection('127.0.0.1', {port}, timeout={SECONDS}); "
-    ask += f"link.request('GET', {path!r}); link.getresponse()"
+    program = "import http.client as http; "
+    program += f"link = http.HTTPConnection('127.0.0.1', {port}, timeout={SECONDS}); "
+    program += f"link.request('GET', {path!r}); link.getresponse()"
     try:
-        return run(container, ["python3", "-c", ask], 3 * SECONDS).exit_code == 0
-    except APIError:  # some engines answer so where the program is missing
+        return run(container, ["python3", "-c", program], 3 * SECONDS).exit_code == 0
+    except APIError:  # the program is missing, on some engines
         return False
 
 
 def parse_socket(line: str) -> Socket | None:
-    """Read one line of ``/proc/net/tcp`` or ``tcp6`` (the kernel tells the format in proc_net_tcp.txt).
+    """Read one line of ``/proc/net/tcp`` or ``tcp6`` (format: the kernel's proc_net_tcp.txt).
 
-    None where the line is of a connection, not of a socket that accepts any, or of neither.
+    None where it does not describe a socket that accepts connections.
     """
     try:
         _, local, _, state, *_ = line.split()
         address, port = local.split(":")
         return Socket(_address(address), int(port, 16)) if state == LISTEN else None
-    except ValueError:  # a program of the image may print anything in the file's place
+    except ValueError:  # the image's own `cat` may print anything
         return None
 
 
@@ -185,7 +251,7 @@ def _read(container: Container, path: str) -> str | None:
     for command in (["cat", path], ["python3", "-c", f"print(open({path!r}).read(), end='')"]):
         try:
             done = run(container, command, most_bytes=FILE_BYTES)
-        except APIError:  # some engines answer so where the program is missing
+        except APIError:  # the program is missing, on some engines
             continue
         if done.exit_code == 0:
             return done.text

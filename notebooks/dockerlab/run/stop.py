@@ -1,4 +1,4 @@
-"""Stop a container, and tell from the engine's own events what happened when."""
+"""Stop a container, and record what happened when, by the engine's own events."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from docker.errors import DockerException
 from ..errors import LabError
 from ..lab.lab import Lab
 from ..records import Build, Event, Request, Stop
+from ..wait import until
 from . import traffic
-from .container import Service, asking, serve
+from .container import Service, errors_explained, serve
 
 STARTUP = "lifespan: startup"
 SHUTDOWN = "lifespan: shutdown"
@@ -34,8 +35,8 @@ SIGNALS = {
 }
 """Linux's numbers, which are the engine's: those of the machine that the lesson runs on may be others (signal(7))."""
 
-SETTLE_SECONDS = 0.2
-"""How long requests are given to arrive where the server's other processes, if any, read them."""
+ARRIVAL_SECONDS = 0.2
+"""How long requests are given to reach the server's other processes, if it has any."""
 
 STARTUP_SECONDS = 120
 """How long each of several applications may take that start at the same time on a small machine."""
@@ -53,7 +54,7 @@ class Variant:
         environment: environment variables for the container.
         port: the port that it listens on; None for a program that serves no HTTP.
         ready: a text to wait for in the log, where there is no HTTP to wait for.
-        in_flight: what is being asked for while it is stopped: ``("/slow?seconds=5",)``.
+        in_flight: the paths of requests that are in flight when it is stopped: ``("/slow?seconds=5",)``.
         grace: seconds of grace, where they differ from those of the others.
     """
 
@@ -73,7 +74,6 @@ def stop(
     *,
     grace: int = 10,
     in_flight: Sequence[str] = (),
-    name: str | None = None,
     startup_marker: str = STARTUP,
     shutdown_marker: str = SHUTDOWN,
     by: Callable[[], object] | None = None,
@@ -85,12 +85,11 @@ def stop(
     Args:
         service: the running container.
         grace: how many seconds the engine waits before it sends SIGKILL.
-        in_flight: paths that are asked for first; the stop begins when the server works on all of them.
-        name: the short name for the record; else the service's.
+        in_flight: the paths of requests that are sent first; the stop begins when the server works on all of them.
         startup_marker: what the application prints to its log when its lifespan begins, in each worker.
         shutdown_marker: what it prints when its lifespan has ended, in each worker.
-        by: what stops it, where that is not `docker stop`; it returns when the container has ended, and `grace` tells
-            how long it lets the engine wait.
+        by: what stops it, where that is not `docker stop`; it returns when the container has ended. `grace` is then how
+            long it lets the engine wait.
 
     Raises:
         AppCrashed: the main process ended before the stop.
@@ -103,7 +102,7 @@ def stop(
         raise LabError(f"{grace!r} is not a grace period.", "It is a whole number of seconds, 0 or more.")
     service.must_run("before it was stopped")
     pid1 = service.pid1
-    with asking(service.lab, service.name):
+    with errors_explained(service.lab, service.name):
         listener = _Listener(service, longest=grace + 180)
         running = _in_flight(service, in_flight, timeout_seconds=grace + 30) if in_flight else None
         sent = time.perf_counter()
@@ -114,7 +113,7 @@ def stop(
         signals, die = listener.heard_all()
         if not signals and service.lab.engine.kind == "podman":
             signals = _assumed(sent, listener.nanoseconds(sent), die, grace)
-        if not signals:  # there was nobody to send one to
+        if not signals:  # the main process had ended before
             service.must_run("before it was stopped")
         if running:
             running.join()
@@ -127,8 +126,8 @@ def stop(
     events = [
         Event((signal.nanoseconds - began) / 1e9, signal.name)
         for signal in signals
-        # On a busy machine the grace period may end between a process's own end and the engine's notice of it: the
-        # signal is sent all the same, and reaches nobody.
+        # On a busy machine the grace period may end between a process's own end and the engine's notice of it. The
+        # signal is sent then, and reaches no process.
         if killed or signal.name != "SIGKILL"
     ]
     startups = [line for line in log if startup_marker in line]
@@ -138,7 +137,7 @@ def stop(
         events.append(Event(_seconds(shutdowns[-1].split()[0]) - began / 1e9, "shutdown"))
     events.append(Event((die - began) / 1e9, "exit"))
     return Stop(
-        name=name or service.name,
+        name=service.name,
         pid1=pid1,
         seconds=(die - began) / 1e9,
         exit_code=exit_code,
@@ -155,17 +154,13 @@ def stop_side_by_side(
     variants: Mapping[str, Variant],
     *,
     grace: int = 10,
-    startup_marker: str = STARTUP,
-    shutdown_marker: str = SHUTDOWN,
 ) -> tuple[Stop, ...]:
     """Start a container for each variant, then stop all of them at the same time.
 
     Args:
         lab: the open lab.
-        variants: what to start, by the short name that errors and records tell.
+        variants: what to start, by the short names for errors and records.
         grace: how many seconds the engine waits before it sends SIGKILL.
-        startup_marker: what the applications print to their log when their lifespan begins, in each worker.
-        shutdown_marker: what they print when their lifespan has ended, in each worker.
 
     Returns:
         The stops, in the order of the variants. Their containers are removed.
@@ -173,7 +168,7 @@ def stop_side_by_side(
     Raises:
         LabError: what `serve` or `stop` raises for one variant, which the message names; the others are removed, too.
     """
-    with asking(lab, "the engine"):
+    with errors_explained(lab, "the engine"):
         processors = lab.client.info()["NCPU"]
     services: dict[str, Service] = {}
 
@@ -191,17 +186,12 @@ def stop_side_by_side(
             ready=variant.ready,
             timeout=STARTUP_SECONDS,
         )
-        services[name].pid1  # noqa: B018 - asked for now, so that nothing but the stop is left to do
+        services[name].pid1  # noqa: B018 - read now, so that only the stop is left to do
 
     def end(name: str) -> Stop:
         variant = variants[name]
-        return stop(
-            services[name],
-            grace=grace if variant.grace is None else variant.grace,
-            in_flight=variant.in_flight,
-            startup_marker=startup_marker,
-            shutdown_marker=shutdown_marker,
-        )
+        seconds = grace if variant.grace is None else variant.grace
+        return stop(services[name], grace=seconds, in_flight=variant.in_flight)
 
     try:
         # Start-up is work for the processors; waiting for a stop is not. More starts at once than twice the processors
@@ -215,7 +205,7 @@ def stop_side_by_side(
             list(pool.map(Service.close, services.values()))
 
 
-# --- what the engine tells -------------------------------------------------------------------------------------------
+# --- the engine's events ---------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -234,19 +224,19 @@ class _Signal:
 
 
 class _Listener:
-    """Listens to what the engine tells of one container, until that has ended.
+    """Listens to the engine's events of one container, until that has ended.
 
     Args:
         service: the running container.
-        longest: after how many seconds the engine stops telling, whatever happens.
+        longest: after how many seconds the engine ends the stream of events, whatever happens.
     """
 
     def __init__(self, service: Service, longest: float) -> None:
         api = service.lab.client.api
-        # The engine answers before it begins to listen itself; told since when, it makes up for what it missed.
+        # The engine answers before it begins to collect events; with `since`, it sends those in between, too.
         now = _seconds(api.info()["SystemTime"])
         self._clock = now - time.perf_counter()
-        self._events = api.events(
+        self._events = api.events(  # type: ignore[call-overload]  # the stub has no fractions of a second
             since=f"{now:.6f}",
             until=f"{now + longest:.0f}",
             filters={"type": "container", "container": service.container.id},  # Podman knows `die` by another name
@@ -262,7 +252,7 @@ class _Listener:
         """The signals, and the engine's time at which the container ended; to be called when it has.
 
         Raises:
-            LabError: the engine did not tell of the end.
+            LabError: the engine sent no event of the end.
         """
         self._thread.join(patience)
         if self._die is None:
@@ -275,7 +265,7 @@ class _Listener:
         return round((moment + self._clock) * 1e9)
 
     def _listen(self) -> None:
-        # Where the engine goes away, the SDK ends this loop; the one who asked for the stop hears why.
+        # Where the engine goes away, the SDK ends this loop, and the request to stop raises the error.
         for event in self._events:
             match event["Action"]:
                 case "kill":
@@ -284,15 +274,13 @@ class _Listener:
                     self._signals.append(_Signal(name, event["timeNano"], time.perf_counter()))
                 case "die":
                     self._die = event["timeNano"]
-                    with contextlib.suppress(
-                        OSError, DockerException
-                    ):  # over SSH it cannot be closed: it ends by itself
+                    with contextlib.suppress(OSError, DockerException):  # over SSH it ends by itself
                         self._events.close()
                     return
 
 
 def _assumed(sent: float, nanoseconds: int, die: int, grace: int) -> list[_Signal]:
-    """The signals where the engine tells only of the end, as Podman does (seen with 4.3.1)."""
+    """The signals where the engine has an event for the end only, as Podman does (seen with 4.3.1)."""
     signals = [_Signal("stop signal", nanoseconds, sent)]
     if die - nanoseconds >= grace * 10**9:
         signals.append(_Signal("SIGKILL", nanoseconds + grace * 10**9, sent + grace))
@@ -310,30 +298,23 @@ def _seconds(text: str) -> float:
 def _in_flight(service: Service, paths: Sequence[str], timeout_seconds: float) -> traffic.Running:
     """Send the requests, and return when the server works on them."""
     running = traffic.start(service.url, paths, timeout_seconds=timeout_seconds)
-    flights = running.flights
-    _wait_until(lambda: all(flight.sent or flight.request for flight in flights), timeout_seconds)
-    # The server reads requests in the order in which they come: when it answers one more, it has read those before. If
-    # it is too busy for that, it works. To look at its sockets from inside would be proof, and takes over a second on
-    # a busy machine, and a short request would be over.
+    requests = running.in_flight
+    until(lambda: all(request.sent or request.request for request in requests), timeout_seconds, every=0.01)
+    # The server reads requests in the order in which they arrive: when it answers one more, it has read those before.
+    # If it is too busy for that, it works. To look at its sockets in the container would be proof, but takes over a
+    # second on a busy machine, and a short request would be over.
     traffic.send(service.url, [service.path], timeout_seconds=1)
-    # Several processes may share the port, and a stream has its first event still to send.
-    _wait_until(lambda: all(flight.answering or flight.request for flight in flights), SETTLE_SECONDS)
+    # Several processes may share the port, and a stream still has its first event to send.
+    until(lambda: all(request.answering or request.request for request in requests), ARRIVAL_SECONDS, every=0.01)
     return running
 
 
-def _wait_until(condition: Callable[[], bool], seconds: float) -> None:
-    """Wait until something is so, or the time is over."""
-    deadline = time.monotonic() + seconds
-    while not condition() and time.monotonic() < deadline:
-        time.sleep(0.01)
-
-
-def _counted_from(signal: float, asked: float, name: str, running: traffic.Running) -> tuple[Request, ...]:
-    """The requests, their time counted from the stop signal.
+def _counted_from(signal: float, stop_sent: float, name: str, running: traffic.Running) -> tuple[Request, ...]:
+    """The requests, with their times counted from the stop signal.
 
     Args:
-        signal: when we heard of the signal. The end of a connection may have been heard before, of the same signal.
-        asked: when we asked for the stop: what was cut after that was cut by it.
+        signal: when we heard of the signal. We may have heard before that of a connection that it ended.
+        stop_sent: when we sent the request to stop: what was cut after that was cut by the stop.
         name: the service's.
         running: the requests.
 
@@ -344,7 +325,7 @@ def _counted_from(signal: float, asked: float, name: str, running: traffic.Runni
     for request in running.traffic.requests:
         moved = replace(request, started_seconds=request.started_seconds + running.began - signal)
         ended = moved.started_seconds + moved.seconds
-        if ended < 0 and not (request.fate == "cut" and signal + ended >= asked):
+        if ended < 0 and not (request.fate == "cut" and signal + ended >= stop_sent):
             raise LabError(
                 f"{request.path} was {request.fate} before the stop signal was sent to {name!r}: it was not in flight.",
                 "Ask for something that takes longer.",

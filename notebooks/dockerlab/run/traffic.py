@@ -1,8 +1,8 @@
-"""Send real HTTP requests to an application, and tell the fate of each.
+"""Send real HTTP requests to an application, and record the fate of each.
 
-What the client sees is what is recorded. Where a published port is served by a proxy process of the engine (on Linux
-that is so for 127.0.0.1), the proxy accepts a connection before it knows whether anyone listens behind it: a request
-that the application would have *refused* is then *cut*. Either way it is lost.
+What the client sees is what is recorded. Where a proxy process of the engine serves a published port (on Linux it does
+for 127.0.0.1), the proxy accepts a connection before it knows whether anyone listens behind it: a request that the
+application would have *refused* is then *cut*. Either way it is lost.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 KEPT_BYTES = 1_000_000
 """What is kept of one answer of an application, or of what a command in its container prints. No more is read."""
 
-HEAD_BYTES = 100 * 1024
-"""How long the head of an answer may be."""
+HEADERS_BYTES = 100 * 1024
+"""How long the headers of a response may be."""
 
 
 @dataclass(frozen=True)
@@ -43,17 +43,18 @@ class Answer:
     body: bytes
 
 
-class Flight:
-    """One request on its way, and what is known of it so far.
+class InFlight:
+    """One request, and what is known of it so far.
 
     Attributes:
-        path: what is asked for.
+        path: of its URL.
         due_seconds: when it should be sent, from the start of its traffic.
         sent: whether all of it was handed to the network.
         answering: whether the first byte of the response's body has arrived.
         status: the response's, once that has arrived.
         version: what the response's header `X-Version` says.
-        request: its fate, once that is known.
+        late_seconds: how long after `due_seconds` it was really sent.
+        request: the record of its fate, once that is known.
     """
 
     def __init__(self, path: str, due_seconds: float) -> None:
@@ -67,24 +68,11 @@ class Flight:
         self.request: Request | None = None
 
 
-@dataclass(frozen=True)
-class Link:
-    """Where a request goes, in the parts that its connection and its head are made of."""
-
-    host: str
-    port: int
-    tls: bool
-    authority: bytes
-    target: bytes
-
-
 @functools.lru_cache(maxsize=256)
-def _link(url: str, path: str) -> Link:
+def _joined(url: str, path: str) -> httpx.URL:
     import httpx
 
-    parsed = httpx.URL(f"{url.rstrip('/')}/{path.lstrip('/')}")
-    tls = parsed.scheme == "https"
-    return Link(parsed.host, parsed.port or (443 if tls else 80), tls, parsed.netloc, parsed.raw_path)
+    return httpx.URL(f"{url.rstrip('/')}/{path.lstrip('/')}")
 
 
 class Running:
@@ -92,7 +80,7 @@ class Running:
 
     Attributes:
         began: when it began, on the clock of `time.perf_counter`.
-        flights: the requests, in the order in which they are sent.
+        in_flight: the requests, in the order in which they are sent.
     """
 
     def __init__(self, url: str, timeout_seconds: float) -> None:
@@ -102,7 +90,7 @@ class Running:
                 "Write `service.url`: it begins with http://, and is empty where a container serves no HTTP.",
             )
         self.began = time.perf_counter()
-        self.flights: list[Flight] = []
+        self.in_flight: list[InFlight] = []
         self._url = url
         self._timeout_seconds = timeout_seconds
         self._under_way = threading.Event()
@@ -113,15 +101,15 @@ class Running:
     def traffic(self) -> Traffic:
         """The requests whose fate is known: all of them once the traffic has ended."""
         return Traffic(
-            requests=tuple(flight.request for flight in self.flights if flight.request),
-            late_seconds=max((flight.late_seconds for flight in self.flights), default=0.0),
+            requests=tuple(flight.request for flight in self.in_flight if flight.request),
+            late_seconds=max((flight.late_seconds for flight in self.in_flight), default=0.0),
         )
 
     def join(self) -> None:
         """Send no more, and wait until the fate of each request is known.
 
         Raises:
-            LabError: this machine could not send what was asked for.
+            LabError: this machine could not open the connections.
         """
         self._enough.set()
         try:
@@ -135,16 +123,16 @@ class Running:
 
     async def _together(self) -> None:
         self.began = time.perf_counter()
-        await asyncio.gather(*(self._ask(flight) for flight in self.flights))
+        await asyncio.gather(*(self._send(flight) for flight in self.in_flight))
 
     async def _steadily(self, path: str, per_second: float) -> None:
         tasks = []
         self.began = time.perf_counter()
         self._under_way.set()
-        while await self._is_due(len(self.flights) / per_second):
-            flight = Flight(path, len(self.flights) / per_second)
-            self.flights.append(flight)
-            tasks.append(asyncio.create_task(self._ask(flight)))
+        while await self._is_due(len(self.in_flight) / per_second):
+            flight = InFlight(path, len(self.in_flight) / per_second)
+            self.in_flight.append(flight)
+            tasks.append(asyncio.create_task(self._send(flight)))
         await asyncio.gather(*tasks)
 
     async def _is_due(self, seconds: float) -> bool:
@@ -156,27 +144,30 @@ class Running:
                 return True
         return False
 
-    async def _ask(self, flight: Flight) -> None:
+    async def _send(self, flight: InFlight) -> None:
         """Send one request, on a connection of its own, and follow it to its end.
 
-        On a kept connection, a request could be lost because the server closed the idle connection in that same moment,
-        and a client would send it again: not the fate of a request. No proxy is asked that the environment names.
+        On a kept connection, a request can be lost because the server closes the idle connection at that moment, and a
+        client would send it again: that is not the fate of a request. A proxy that the environment names is ignored.
         """
         import h11
 
         flight.late_seconds = max(0.0, time.perf_counter() - self.began - flight.due_seconds)
-        link = _link(self._url, flight.path)
+        url = _joined(self._url, flight.path)
+        tls = url.scheme == "https"
         fate, error = "answered", ""
         try:
             async with asyncio.timeout(self._timeout_seconds):
                 try:
-                    reader, writer = await asyncio.open_connection(link.host, link.port, ssl=link.tls or None)
+                    reader, writer = await asyncio.open_connection(
+                        url.host, url.port or (443 if tls else 80), ssl=tls or None
+                    )
                 except OSError as problem:
                     _raise_own_fault(problem)
                     fate, error = "refused", str(problem)
                 else:
                     with contextlib.closing(writer):
-                        await self._exchange(flight, link, reader, writer)
+                        await self._exchange(flight, url, reader, writer)
                         _close_by_reset(writer)
         except TimeoutError:
             fate, error = "timed out", f"nothing more within {self._timeout_seconds:g} s"
@@ -194,12 +185,13 @@ class Running:
         )
 
     async def _exchange(
-        self, flight: Flight, link: Link, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        self, flight: InFlight, url: httpx.URL, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         import h11
 
-        talk = h11.Connection(h11.CLIENT, max_incomplete_event_size=HEAD_BYTES)
-        request = h11.Request(method="GET", target=link.target, headers=[("Host", link.authority), ("Accept", "*/*")])
+        talk = h11.Connection(h11.CLIENT, max_incomplete_event_size=HEADERS_BYTES)
+        headers = [(b"Host", url.netloc), (b"Accept", b"*/*")]
+        request = h11.Request(method="GET", target=url.raw_path, headers=headers)
         writer.write((talk.send(request) or b"") + (talk.send(h11.EndOfMessage()) or b""))
         await writer.drain()
         flight.sent = True
@@ -220,18 +212,18 @@ class Running:
 
 
 def _close_by_reset(writer: asyncio.StreamWriter) -> None:
-    """Have a connection whose exchange is complete be closed by a reset.
+    """Have a connection whose exchange is complete closed by a reset.
 
-    Closed in the usual way, it stays in the kernel's tables for two minutes more (net.netfilter's
-    nf_conntrack_tcp_timeout_time_wait). At a hundred connections a second that slows the engine down, which reads these
-    tables whenever a container starts or stops, and the traffic would disturb what it measures.
+    Closed in the usual way, it stays in the kernel's tables for two minutes (net.netfilter's
+    nf_conntrack_tcp_timeout_time_wait). The engine reads these tables whenever a container starts or stops, so at a
+    hundred connections a second the traffic would slow down what it measures.
     """
-    if writer.get_extra_info("sslcontext") is None:  # TLS has a farewell of its own to send
-        linger = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)  # for no time at all
+    if writer.get_extra_info("sslcontext") is None:  # TLS still has its close_notify to send
+        linger = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)  # on, for 0 seconds
         writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
 
 
-def _is_address(url: object) -> bool:
+def _is_address(url: str) -> bool:
     import httpx
 
     with contextlib.suppress(httpx.InvalidURL, TypeError):
@@ -240,11 +232,10 @@ def _is_address(url: object) -> bool:
     return False
 
 
-def get(client: httpx.Client, url: str, *, seconds: float, headers: Mapping[str, str] | None = None) -> Answer:
-    """Ask once, and read no more of the answer than `KEPT_BYTES`. The connection is closed then.
+def get(url: str, *, seconds: float, headers: Mapping[str, str] | None = None) -> Answer:
+    """Send one request, and read at most `KEPT_BYTES` of the answer. Then the connection is closed.
 
     Args:
-        client: what it is sent by.
         url: where to.
         seconds: how long each read, and the whole body, may take.
         headers: further request headers.
@@ -256,9 +247,12 @@ def get(client: httpx.Client, url: str, *, seconds: float, headers: Mapping[str,
 
     deadline = time.monotonic() + seconds
     # Nothing is unpacked: some kilobytes may be packed gigabytes.
-    asked = {"Accept-Encoding": "identity", **(headers or {})}
+    headers = {"Accept-Encoding": "identity", **(headers or {})}
     body = bytearray()
-    with client.stream("GET", url, headers=asked, timeout=seconds) as response:
+    with (
+        httpx.Client(trust_env=False) as client,  # a proxy that the environment names is not for this
+        client.stream("GET", url, headers=headers, timeout=seconds) as response,
+    ):
         for chunk in response.iter_raw():
             body.extend(chunk[: KEPT_BYTES - len(body)])
             if len(body) == KEPT_BYTES:
@@ -273,11 +267,11 @@ def start(url: str, paths: Sequence[str], *, timeout_seconds: float = 30) -> Run
 
     Args:
         url: where to: ``http://127.0.0.1:49153``.
-        paths: what to ask for, one request each.
+        paths: one request for each.
         timeout_seconds: how long each may take, from start to end.
     """
     running = Running(url, timeout_seconds)
-    running.flights = [Flight(path, 0.0) for path in ([paths] if isinstance(paths, str) else paths)]
+    running.in_flight = [InFlight(path, 0.0) for path in ([paths] if isinstance(paths, str) else paths)]
     return running._run(running._together())
 
 
@@ -286,11 +280,11 @@ def send(url: str, paths: Sequence[str], *, timeout_seconds: float = 30) -> Traf
 
     Args:
         url: where to: ``http://127.0.0.1:49153``.
-        paths: what to ask for, one request each.
+        paths: one request for each.
         timeout_seconds: how long each may take, from start to end.
 
     Raises:
-        LabError: this machine could not send what was asked for.
+        LabError: this machine could not open the connections.
     """
     running = start(url, paths, timeout_seconds=timeout_seconds)
     running.join()
@@ -301,18 +295,18 @@ def send(url: str, paths: Sequence[str], *, timeout_seconds: float = 30) -> Traf
 def steady(url: str, path: str, *, per_second: float, timeout_seconds: float = 30) -> Iterator[Running]:
     """Send requests at a steady rate for as long as the `with` block lasts; `running.traffic` holds them afterwards.
 
-    The rate does not depend on the answers: a server that hangs is sent more requests, as by real clients. Each request
-    is counted from the moment at which it was due. Where this machine cannot keep up, none is skipped: they are sent
-    late, and `Traffic.late_seconds` tells how late.
+    The rate does not depend on the answers: a server that hangs gets more requests, as from real clients. The time of
+    each counts from when it was due. Where this machine cannot keep up, requests are sent late and none is skipped;
+    `Traffic.late_seconds` says how late.
 
     Args:
         url: where to: ``http://127.0.0.1:49153``.
-        path: what to ask for.
+        path: of each request.
         per_second: how many requests are sent each second.
         timeout_seconds: how long each may take, from start to end.
 
     Raises:
-        LabError: this machine could not send what was asked for.
+        LabError: this machine could not open the connections.
     """
     if not isinstance(per_second, int | float) or per_second <= 0:
         raise LabError(f"{per_second!r} requests a second cannot be sent.", "Give a number above 0.")

@@ -1,4 +1,4 @@
-"""A guest in an audited container: answers three paths of its own, and tells when the application's lifespan begins and
+"""A guest in an audited container: answers three paths of its own, and logs when the application's lifespan begins and
 ends. The application's files, and the image, stay as they are.
 
 Python imports a module of this name when it starts, if it finds one on PYTHONPATH. This one waits until Starlette is
@@ -14,24 +14,38 @@ import json
 import os
 import sys
 
+TYPE_CHECKING = False  # as in `typing`, which the guest need not import; so the hints below are texts
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+    from importlib.machinery import ModuleSpec
+    from types import ModuleType
+    from typing import Any
+
+    Scope = dict[str, Any]
+    Message = dict[str, Any]
+    Receive = Callable[[], Awaitable[Message]]
+    Send = Callable[[Message], Awaitable[None]]
+    Call = Callable[[Any, Scope, Receive, Send], Awaitable[None]]
+
 PREFIX = "/__dockerlab/"
 STARTED = "dockerlab probe: lifespan startup"
 ENDED = "dockerlab probe: lifespan shutdown"
 GUEST = "dockerlab.probe"  # in a request's scope: that this is a path of ours, and what has come of it
 
 
-def say(text):
+def say(text: str) -> None:
     with contextlib.suppress(OSError):
         os.write(2, f"{text} {os.getpid()}\n".encode())
 
 
-async def respond(send, content, kind=b"application/json"):
-    headers = [(b"content-type", kind), (b"content-length", str(len(content)).encode()), (b"x-dockerlab-probe", b"1")]
+async def respond(send: "Send", content: bytes) -> None:
+    length = str(len(content)).encode()
+    headers = [(b"content-type", b"application/json"), (b"content-length", length), (b"x-dockerlab-probe", b"1")]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": content})
 
 
-def seen(scope):
+def seen(scope: "Scope") -> bytes:
     """The request as the application sees it."""
     headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope.get("headers", [])}
     from starlette.requests import Request
@@ -42,13 +56,11 @@ def seen(scope):
             "client": (scope.get("client") or ["", 0])[0],
             "url": str(Request(scope).url),
             "host": headers.get("host", ""),
-            "headers": headers,
-            "pid": os.getpid(),
         }
     ).encode()
 
 
-async def slow(scope, send):
+async def slow(scope: "Scope", send: "Send") -> None:
     import asyncio
 
     seconds = float(
@@ -58,11 +70,11 @@ async def slow(scope, send):
     await respond(send, json.dumps({"slept_seconds": seconds}).encode())
 
 
-async def stream(receive, send):
+async def stream(receive: "Receive", send: "Send") -> None:
     """Server-sent events without end, until the client goes away."""
     import asyncio
 
-    async def until_gone():
+    async def until_gone() -> None:
         while (await receive())["type"] != "http.disconnect":
             pass
 
@@ -77,26 +89,26 @@ async def stream(receive, send):
         gone.cancel()
 
 
-async def lifespan(call, app, scope, receive, send):
-    async def telling(message):
+async def lifespan(call: "Call", app: "Any", scope: "Scope", receive: "Receive", send: "Send") -> None:
+    async def logged(message: "Message") -> None:
         if message["type"] == "lifespan.startup.complete":
             say(STARTED)
         await send(message)
         if message["type"] == "lifespan.shutdown.complete":
             say(ENDED)
 
-    await call(app, scope, receive, telling)
+    await call(app, scope, receive, logged)
 
 
-async def as_the_router_sees_it(call, app, scope, receive, send):
+async def as_the_router_sees_it(call: "Call", app: "Any", scope: "Scope", receive: "Receive", send: "Send") -> None:
     """Let the request go through the application's own middleware, which may change it, and answer at its router.
 
-    Where a middleware answers it before (a login, a list of allowed hosts), tell how it came in.
+    Where a middleware answers it itself (a login, a list of allowed hosts), answer with the request as it came in.
     """
     scope = dict(scope)
     guest = scope[GUEST] = {"answered": False}
 
-    async def only_ours(message):
+    async def only_ours(message: "Message") -> None:
         if guest["answered"]:
             await send(message)
 
@@ -109,10 +121,10 @@ async def as_the_router_sees_it(call, app, scope, receive, send):
         await respond(send, seen(scope))
 
 
-def wrap_application(module):
+def wrap_application(module: "ModuleType") -> None:
     original = module.Starlette.__call__
 
-    async def call(self, scope, receive, send):
+    async def call(self: "Any", scope: "Scope", receive: "Receive", send: "Send") -> None:
         kind = scope["type"]
         if kind == "lifespan" and GUEST not in scope:
             await lifespan(original, self, dict(scope, **{GUEST: {}}), receive, send)
@@ -130,10 +142,10 @@ def wrap_application(module):
     module.Starlette.__call__ = call
 
 
-def wrap_router(module):
+def wrap_router(module: "ModuleType") -> None:
     original = module.Router.__call__
 
-    async def call(self, scope, receive, send):
+    async def call(self: "Any", scope: "Scope", receive: "Receive", send: "Send") -> None:
         guest = scope.get(GUEST)
         if guest is not None and scope["type"] == "http" and not guest["answered"]:
             guest["answered"] = True
@@ -148,26 +160,28 @@ WRAPPERS = {"starlette.applications": wrap_application, "starlette.routing": wra
 
 
 class Loader(importlib.abc.Loader):
-    def __init__(self, loader, wrap):
+    def __init__(self, loader: "Any", wrap: "Callable[[ModuleType], None]") -> None:
         self.loader = loader
         self.wrap = wrap
 
-    def create_module(self, spec):
+    def create_module(self, spec: "ModuleSpec") -> "Any":
         return self.loader.create_module(spec)
 
-    def exec_module(self, module):
+    def exec_module(self, module: "ModuleType") -> None:
         self.loader.exec_module(module)
         try:
             self.wrap(module)
         except Exception as error:
             say(f"dockerlab probe: {error!r}")
 
-    def __getattr__(self, name):
+    def __getattr__(self, name: str) -> "Any":
         return getattr(self.loader, name)
 
 
 class Finder(importlib.abc.MetaPathFinder):
-    def find_spec(self, name, path=None, target=None):
+    def find_spec(
+        self, name: str, path: "Sequence[str] | None" = None, target: "ModuleType | None" = None
+    ) -> "ModuleSpec | None":
         if name not in WRAPPERS:
             return None
         spec = importlib.machinery.PathFinder.find_spec(name, path, target)
@@ -176,7 +190,7 @@ class Finder(importlib.abc.MetaPathFinder):
         return spec
 
 
-def run_the_other():
+def run_the_other() -> None:
     """The image may have a module of the same name, which ours hides: it is run, too."""
     here = os.path.dirname(os.path.abspath(__file__))
     others = [folder for folder in sys.path if os.path.abspath(folder or ".") != here]

@@ -1,7 +1,7 @@
 """What an application needs that will not start, by the words of its log."""
 
 import pytest
-from dockerlab.audit import trouble
+from dockerlab.audit import startup_errors
 
 PYDANTIC = """\
 pydantic_core._pydantic_core.ValidationError: 2 validation errors for Settings
@@ -33,7 +33,7 @@ api_token
     ],
 )
 def test_the_variables_that_a_log_names(log, names):
-    assert trouble.needed_variables(log) == names
+    assert startup_errors.needed_variables(log) == names
 
 
 @pytest.mark.parametrize(
@@ -63,16 +63,16 @@ def test_the_variables_that_a_log_names(log, names):
     ],
 )
 def test_the_server_that_a_log_names(log, server):
-    assert trouble.needed_server(log) == server
+    assert startup_errors.needed_server(log) == server
 
 
 def test_the_advice_names_what_to_pass():
-    assert "--env DATABASE_URL=" in trouble.advice("KeyError: 'DATABASE_URL'")
-    assert "PostgreSQL at db:5432" in trouble.advice("Connect call failed ('db', 5432)")
-    assert "gosu" in trouble.advice(
+    assert "--env DATABASE_URL=" in startup_errors.advice("KeyError: 'DATABASE_URL'")
+    assert "PostgreSQL at db:5432" in startup_errors.advice("Connect call failed ('db', 5432)")
+    assert "gosu" in startup_errors.advice(
         'sudo: The "no new privileges" flag is set, which prevents sudo from running as root.'
     )
-    assert trouble.advice("SyntaxError: invalid syntax") == ""
+    assert startup_errors.advice("SyntaxError: invalid syntax") == ""
 
 
 @pytest.mark.parametrize(
@@ -86,4 +86,4 @@ def test_the_advice_names_what_to_pass():
     ],
 )
 def test_the_variables_that_a_command_uses_and_nobody_sets(command, names):
-    assert trouble.unset_variables(command, {"HOST": "0.0.0.0", "PORT": ""}) == names
+    assert startup_errors.unset_variables(command, {"HOST": "0.0.0.0", "PORT": ""}) == names

@@ -52,20 +52,15 @@ _URL = re.compile(r"\b(?!https?\b)([a-z][a-z0-9+]+)://(?:[^\s/@]*@)?([A-Za-z][\w
 
 def needed_variables(log: str) -> list[str]:
     """The environment variables that a log says are missing; empty where it names none."""
-    found: dict[str, None] = {}
-    for line in log.splitlines():
-        for pattern in _VARIABLE:
-            for name in pattern.findall(line):
-                if name not in _NO_VARIABLES:
-                    found[name] = None
+    found = [name for line in log.splitlines() for pattern in _VARIABLE for name in pattern.findall(line)]
+    names = [name for name in found if name not in _NO_VARIABLES]
     if "validation error" in log:  # pydantic-settings: a field's name, then "Field required"
-        for name in _SETTING.findall(log):
-            found[name.upper()] = None
-    return list(found)
+        names += map(str.upper, _SETTING.findall(log))
+    return list(dict.fromkeys(names))
 
 
 def needed_server(log: str) -> str:
-    """The database, or other server, that a log says it could not reach; empty where it tells of none."""
+    """The database, or other server, that a log says it could not reach; empty where it names none."""
     for pattern in _SERVER:
         if found := pattern.search(log):
             host, port = found[1], found[2]

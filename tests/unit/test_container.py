@@ -12,7 +12,7 @@ import pytest
 from docker.errors import APIError, NotFound
 from dockerlab.errors import AppCrashed, LabError, PortTaken
 from dockerlab.run import docker_exec
-from dockerlab.run.container import Service, _never_listened, _start, serve
+from dockerlab.run.container import Service, _never_listened, serve
 from dockerlab.run.docker_exec import Socket
 from dockerlab.run.stop import stop, stop_side_by_side
 
@@ -46,7 +46,7 @@ def a_service(start_error="", engine="unix:///var/run/docker.sock"):
 )
 def test_a_taken_port_in_the_words_of_many_engines(words):
     with pytest.raises(PortTaken, match="Port 8000 of this machine is taken"):
-        _start(a_service(words), 8000)
+        a_service(words).start(8000)
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_a_taken_port_in_the_words_of_many_engines(words):
 )
 def test_a_main_process_that_cannot_be_started(words, told, hint):
     with pytest.raises(AppCrashed, match=hint) as crash:
-        _start(a_service(words), None)
+        a_service(words).start()
     assert told in crash.value.seen
 
 
@@ -85,7 +85,7 @@ def test_a_main_process_that_cannot_be_started(words, told, hint):
 )
 def test_anything_else_is_passed_on_in_the_engines_words(words):
     with pytest.raises(LabError) as error:
-        _start(a_service(words), 80)
+        a_service(words).start(80)
     assert type(error.value) is LabError
     assert words in error.value.seen
 

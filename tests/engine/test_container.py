@@ -205,7 +205,7 @@ def spoilt(lab, monkeypatch):
     network = lab.client.networks.create(lab.name("spoilt"), labels=lab.labels)
     monkeypatch.setattr(docker_exec, "SECONDS", 2)
     monkeypatch.setattr(sys.modules[serve.__module__], "PATIENCE", 0.5)
-    monkeypatch.setattr(sys.modules[serve.__module__], "LOOK_INSIDE_EVERY", 0.5)
+    monkeypatch.setattr(sys.modules[serve.__module__], "EXEC_EVERY", 0.5)
     network.reload()
     gateway = ipaddress.ip_address(network.attrs["IPAM"]["Config"][0]["Gateway"])
 
@@ -234,7 +234,7 @@ def test_another_container_takes_the_place_of_one_that_is_not_reached(lab, sampl
 def test_an_application_that_is_slow_itself_is_waited_for(lab, sample, monkeypatch):
     monkeypatch.setattr(docker_exec, "SECONDS", 0.5)
     monkeypatch.setattr(sys.modules[serve.__module__], "PATIENCE", 0.5)
-    monkeypatch.setattr(sys.modules[serve.__module__], "LOOK_INSIDE_EVERY", 0.5)
+    monkeypatch.setattr(sys.modules[serve.__module__], "EXEC_EVERY", 0.5)
     with serve(lab, sample, path="/slow?seconds=1.5", timeout=60) as service:
         assert service.url
 
