@@ -293,6 +293,44 @@ class Rollout:
 # --- behind a proxy --------------------------------------------------------------------------------------------------
 
 
+SHELLS = frozenset({"sh", "bash", "dash", "ash", "zsh", "ksh", "busybox"})
+INITS = frozenset({"tini", "tini-static", "docker-init", "dumb-init", "catatonit", "s6-svscan", "init"})
+
+
+@dataclass(frozen=True)
+class Process:
+    """A process of a container, as `ps` on the engine's machine shows it.
+
+    Attributes:
+        pid: on the engine's machine.
+        parent: the process that started it.
+        uid: the user it runs as.
+        command: its command line.
+    """
+
+    pid: int
+    parent: int
+    uid: int
+    command: str
+
+    @property
+    def program(self) -> str:
+        """The name of what was started: ``python3.13``, ``sh``."""
+        return self.command.split(maxsplit=1)[0].rsplit("/", 1)[-1].lstrip("-") if self.command.strip() else ""
+
+    @property
+    def is_shell(self) -> bool:
+        return self.program in SHELLS
+
+    @property
+    def is_init(self) -> bool:
+        return self.program in INITS
+
+
+FORGED = "203.0.113.7"
+"""The address that a client claims to have: one of those that RFC 5737 keeps for documentation."""
+
+
 @dataclass(frozen=True)
 class SeenRequest:
     """What an application made of requests that reached it through a TLS termination proxy.

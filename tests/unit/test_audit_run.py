@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 from dockerlab.audit import file_writes, limits, probe, startup_errors
 from dockerlab.audit import runner as runners
+from dockerlab.audit.observations import ProbeAnswer
 
 ANSWER = {"scheme": "http", "client": "10.0.0.1", "url": "http://shop.example/", "host": "shop.example"}
 
@@ -43,7 +44,7 @@ def test_the_engines_list_of_changes_is_read_also_where_its_end_is_missing():
 
 
 def test_what_the_probe_answers_is_read():
-    assert probe.read(json.dumps({**ANSWER, "pid": 7}).encode()) == probe.ProbeAnswer(*ANSWER.values())
+    assert probe.read(json.dumps({**ANSWER, "pid": 7}).encode()) == ProbeAnswer(*ANSWER.values())
 
 
 @pytest.mark.parametrize(

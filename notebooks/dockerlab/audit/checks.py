@@ -9,11 +9,9 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Generic, TypeVar
 
-from ..records import Build, Context, Finding, LintFinding, Stop
-from ..run.docker_exec import Process
+from ..records import FORGED, Build, Context, Finding, LintFinding, Process, Stop
 from .install_steps import installs
 from .observations import Health, Idle, Layers, Observations, ReadOnly, Rebuilds
-from .probe import FORGED
 from .secret_signs import secret_in_file
 
 WARN_CONTEXT_BYTES = 50_000_000

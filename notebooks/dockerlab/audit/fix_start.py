@@ -12,7 +12,7 @@ from posixpath import basename
 
 from ..build import dockerfile as dockerfiles
 from ..build.dockerfile import Dockerfile, Instruction
-from ..run.docker_exec import INITS, SHELLS
+from ..records import INITS, SHELLS
 from .shell import Script, scan
 
 PRIVATE_NETWORKS = "10.0.0.0/8,172.16.0.0/12,192.168.0.0/16"

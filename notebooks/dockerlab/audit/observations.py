@@ -5,10 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from ..build.dockerfile import Dockerfile
-from ..records import Build, Context, LintFinding, Stop
-from ..run.docker_exec import Process
-from .probe import ProbeAnswer
+from ..records import Build, Context, LintFinding, Process, Stop
 from .project import Project
+
+
+@dataclass(frozen=True)
+class ProbeAnswer:
+    """A request as the application sees it: the scheme, the client's address, the URL, the `Host` header."""
+
+    scheme: str
+    client: str
+    url: str
+    host: str
 
 
 @dataclass(frozen=True)

@@ -20,17 +20,15 @@ from docker.types import LogConfig
 
 from ..errors import AppCrashed, LabError, NeverListened
 from ..lab.lab import Lab
-from ..records import Stop
+from ..records import FORGED, Process, Stop
 from ..run import docker_exec
 from ..run.container import Service, errors_explained, exec_failed, failure
 from ..run.container_files import copy_into
-from ..run.docker_exec import Process
 from ..run.stop import stop
 from ..wait import tries, until
 from . import file_writes, health_check, probe, startup_errors
 from .limits import CONTAINER_SETTINGS, Limits
-from .observations import Health, Idle, ReadOnly
-from .probe import ProbeAnswer
+from .observations import Health, Idle, ProbeAnswer, ReadOnly
 from .project import Project, likely_ports
 
 START_SECONDS = 60
@@ -288,7 +286,7 @@ class Runner:
         if not no_probe:
             peer = self._probed(service, {}).client
             honest = self._probed(service, probe.forwarded(probe.CLIENT))
-            forged = self._probed(service, probe.forwarded(f"{probe.FORGED}, {probe.CLIENT}"))
+            forged = self._probed(service, probe.forwarded(f"{FORGED}, {probe.CLIENT}"))
         with errors_explained(self.lab, service.name):
             memory = docker_exec.memory_bytes(service.container)
             written = file_writes.written(service.container)

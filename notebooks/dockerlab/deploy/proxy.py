@@ -10,7 +10,7 @@ from docker.models.networks import Network
 
 from ..errors import LabError
 from ..lab.lab import Lab
-from ..records import SeenRequest
+from ..records import FORGED, SeenRequest
 from ..run.container import Service, errors_explained, serve
 from ..run.container_files import copy_into
 from ..run.stop import STARTUP_SECONDS, Variant
@@ -31,9 +31,6 @@ __all__ = [
     "tls_proxy",
     "trust",
 ]
-
-FORGED = "203.0.113.7"
-"""An address that a client claims to have: one of those that RFC 5737 keeps for documentation."""
 
 _HEADERS = ("host", "x-forwarded-proto", "x-forwarded-for", "x-forwarded-host", "x-forwarded-prefix")
 

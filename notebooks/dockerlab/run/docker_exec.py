@@ -13,6 +13,7 @@ from docker.api import APIClient
 from docker.errors import APIError, DockerException
 from docker.models.containers import Container
 
+from ..records import Process
 from ..wait import until
 from .traffic import KEPT_BYTES
 
@@ -27,39 +28,6 @@ SECONDS = 5
 
 FILE_BYTES = 16_000_000
 """What is read of a file of the kernel's: 100,000 connections, in its list of them."""
-
-SHELLS = frozenset({"sh", "bash", "dash", "ash", "zsh", "ksh", "busybox"})
-INITS = frozenset({"tini", "tini-static", "docker-init", "dumb-init", "catatonit", "s6-svscan", "init"})
-
-
-@dataclass(frozen=True)
-class Process:
-    """A process of a container, as `ps` on the engine's machine shows it.
-
-    Attributes:
-        pid: on the engine's machine.
-        parent: the process that started it.
-        uid: the user it runs as.
-        command: its command line.
-    """
-
-    pid: int
-    parent: int
-    uid: int
-    command: str
-
-    @property
-    def program(self) -> str:
-        """The name of what was started: ``python3.13``, ``sh``."""
-        return self.command.split(maxsplit=1)[0].rsplit("/", 1)[-1].lstrip("-") if self.command.strip() else ""
-
-    @property
-    def is_shell(self) -> bool:
-        return self.program in SHELLS
-
-    @property
-    def is_init(self) -> bool:
-        return self.program in INITS
 
 
 @dataclass(frozen=True)

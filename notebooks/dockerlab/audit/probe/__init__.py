@@ -9,10 +9,10 @@ import contextlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from ...run import traffic
+from ..observations import ProbeAnswer
 
 SOURCE = Path(__file__).with_name("sitecustomize.py")
 PREFIX = "/__dockerlab/"
@@ -23,9 +23,8 @@ ENDED = "dockerlab probe: lifespan shutdown"
 FOLDER = "/dockerlab-probe"
 """The folder in the container."""
 
-FORGED = "203.0.113.7"
 CLIENT = "198.51.100.23"
-"""Addresses that RFC 5737 keeps for documentation: one that a client claims to have, and that of a proxy's client."""
+"""A proxy's client: an address that RFC 5737 keeps for documentation."""
 
 HOST = "shop.example"
 
@@ -33,16 +32,6 @@ _HEADER = "x-dockerlab-probe"
 
 LONGEST_TEXT = 2000
 """Characters that are kept of each text that the probe sends, for an application may answer in its place."""
-
-
-@dataclass(frozen=True)
-class ProbeAnswer:
-    """A request as the application sees it: the scheme, the client's address, the URL, the `Host` header."""
-
-    scheme: str
-    client: str
-    url: str
-    host: str
 
 
 def forwarded(client: str) -> dict[str, str]:
