@@ -3,8 +3,8 @@
     python tests/lessons/normalise.py [--all-outputs] [NOTEBOOK …]
 
 Each lesson is run by a fresh kernel in a copy of the folder. At the first cell that fails it stops, names the cell, and
-leaves the committed notebook as it was. Where an output differs only in what the sanitize file replaces (seconds, the
-names of containers), the committed one stays, and its picture with it. With `--all-outputs` all are new, so that the
+leaves the committed notebook as it was. Where an output differs only in what `sanitize.cfg` replaces (seconds, the
+engine, the folder), the committed one stays, and its picture with it. With `--all-outputs` all are new, so that the
 seconds in texts and pictures are those of one run.
 """
 

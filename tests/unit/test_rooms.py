@@ -47,7 +47,7 @@ def test_the_picture_is_of_the_rooms_as_they_are():
 def test_each_place_that_the_page_names_is_there():
     """The places of the first table lead from the laboratory's folder, or from the repository's."""
     page = (rooms.ROOT / "CONTRIBUTING.md").read_text()
-    named = set(re.findall(r"`([\w./]+(?:\.py|/))`", page))
+    named = set(re.findall(r"`([\w./]+(?:\.(?:py|cfg|json)|/))`", page))
     folders = [rooms.ROOT / "tests", *(rooms.ROOT / "tests").iterdir(), rooms.PLACES[0] / "audit"]
     beside = {path.name for folder in folders if folder.is_dir() for path in folder.iterdir()}
     roots = (rooms.ROOT, rooms.PLACES[0])
