@@ -79,8 +79,8 @@ prove-offline: setup
 rerun-failed: setup lint ## for CI: run once more, alone, the few that were red; what is red twice is red
 	$(BIN)/python tests/rerun_failed.py
 
-lint: .venv/ready
-	$(BIN)/ruff check && $(BIN)/ruff format --check && $(BIN)/mypy
+lint: .venv/ready      ## style, strict types, and no import that leads up
+	$(BIN)/ruff check && $(BIN)/ruff format --check && $(BIN)/mypy && $(BIN)/python tests/rooms.py check
 
 clean:                ## leave nothing behind, but for your answers to exercises
 	[ ! -x $(BIN)/dockerlab ] || $(BIN)/dockerlab clean --everything

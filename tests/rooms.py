@@ -1,6 +1,6 @@
 """The rooms of the laboratory, in the order in which they stand on one another: a room knows those before it only.
 
-`python tests/rooms.py` prints the picture that CONTRIBUTING.md shows.
+`python tests/rooms.py` prints the picture that CONTRIBUTING.md shows; with `check`, what is wrong, as `make lint` does.
 """
 
 from __future__ import annotations
@@ -160,4 +160,6 @@ def picture() -> str:
 
 
 if __name__ == "__main__":
+    if sys.argv[1:] == ["check"]:
+        sys.exit("\n".join(upward(arrows()) + circles(arrows()) + undeclared()) or 0)
     print(picture())
