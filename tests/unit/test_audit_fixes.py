@@ -6,13 +6,16 @@ import json
 import re
 import shutil
 import subprocess
+from types import SimpleNamespace
 
 import pytest
 from dockerlab.audit.fix_order import dependencies_first
 from dockerlab.audit.fix_start import PRIVATE_NETWORKS, USER, exec_form, forwarded_allow_ips, user
-from dockerlab.audit.fixes import candidates, diff
+from dockerlab.audit.fixes import candidates, diff, proven
+from dockerlab.audit.project import Project
 from dockerlab.audit.shell import scan
 from dockerlab.build.dockerfile import parse
+from dockerlab.errors import LabError
 from dockerlab.records import Audit, Finding
 
 FILES = {
@@ -528,6 +531,23 @@ def test_who_writes_stays_who_it_is():
 def test_each_check_of_a_stop_asks_for_the_exec_form(name):
     (fix,) = candidates(DOCKERFILE, audit(**{name: "fail"}), read=FILES.get)
     assert fix.text.endswith('CMD ["uvicorn", "main:app"]\n')
+
+
+def test_fixes_are_dropped_until_the_copy_can_be_audited(tmp_path):
+    for name in ("requirements.txt", "main.py"):
+        (tmp_path / name).write_text(FILES[name])
+    (tmp_path / "Dockerfile").write_text(DOCKERFILE)
+    observed = SimpleNamespace(idle=SimpleNamespace(written=()), read_only=SimpleNamespace(answered=True))
+
+    def audited(project):
+        if "CMD uvicorn main:app" not in project.path.read_text():
+            raise LabError("It does not start.", "")
+        return audit(**ALL | {"code_change_keeps_dependencies_cached": "pass"})
+
+    said = []
+    (fix,) = proven(Project(".", tmp_path), audit(**ALL), observed, audited, said.append)
+    assert fix.checks == ("code-change-keeps-dependencies-cached",)
+    assert sum("not kept" in line for line in said) == 3
 
 
 # --- the diff --------------------------------------------------------------------------------------------------------

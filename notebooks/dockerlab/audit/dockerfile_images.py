@@ -202,37 +202,34 @@ def _uses(
         lenient: a `FROM` that names nothing is a use of the image "", and no error.
     """
     variables = _variables(source, build_args, platform)
-    names = source.stages
-    references: dict[int, list[Use | int]] = {}  # of each stage: what it takes from
-    for instruction in source.instructions:
-        stage = instruction.stage
-        if stage < 0:
-            continue
-        if instruction.keyword == "FROM":
-            references[stage] = _beginning(instruction, names[:stage], variables, lenient)
-        else:
-            references[stage] += _copied_from(instruction, names[:stage])
+    references: list[tuple[int, Use | int]] = []  # each with the stage that takes from it
+    for each in source.instructions:
+        if each.stage >= 0:
+            names = source.stages[: each.stage]
+            found = _beginning(each, names, variables, lenient) if each.keyword == "FROM" else _copied_from(each, names)
+            references += [(each.stage, reference) for reference in found]
     if (last := source.stage(target)) is None and target is not None:
-        known = ", ".join(name for name in names if name) or "without names"
+        known = ", ".join(name for name in source.stages if name) or "without names"
         raise LabError(f"The Dockerfile has no stage {target!r}.", f"Its stages are {known}.")
     uses: list[Use] = []
-    waiting = [] if last is None else [last]
-    while waiting:
-        for reference in references.pop(waiting.pop(), []):
-            if isinstance(reference, Use):
-                uses.append(reference)
-            else:
-                waiting.append(reference)
-    return sorted(uses, key=lambda use: use.start)
+    needed = {last}
+    for stage, reference in reversed(references):  # a stage takes from those above it alone
+        if stage not in needed:
+            continue
+        if isinstance(reference, Use):
+            uses.append(reference)
+        else:
+            needed.add(reference)
+    return uses[::-1]
 
 
 def _beginning(
     instruction: Instruction, names: Sequence[str], variables: Mapping[str, str], lenient: bool
-) -> list[Use | int]:
+) -> Iterator[Use | int]:
     """What a stage begins with: another stage, an image, or nothing."""
     word = next(iter(instruction.operands()), None)
     if word is None:
-        return []
+        return
     try:
         image = _expanded(word.text, variables)
     except (_CannotTell, RecursionError):
@@ -244,30 +241,19 @@ def _beginning(
             f"Line {instruction.line} of the Dockerfile is `FROM {word.text}`, and what image that names is not known.",
             f"Give a value with `--build-arg {variable}=…`, or write the image's name there.",
         )
-    if image == "scratch":
-        return []
-    stage = find_stage(image, names, by_number=False)
-    return [Use(image, instruction.line, word.start, word.end) if stage is None else stage]
-
-
-_FROM = {"COPY": r"--from=[\"']?([^\"']+)", "RUN": r"--mount=(?:.*,)?[\"']?from=([^,\"']+)"}
-"""The flag of each instruction that names a stage or an image."""
+    if image != "scratch":
+        stage = find_stage(image, names, by_number=False)
+        yield Use(image, instruction.line, word.start, word.end) if stage is None else stage
 
 
 def _copied_from(instruction: Instruction, names: Sequence[str]) -> Iterator[Use | int]:
     """What ``COPY --from=`` and ``RUN --mount=from=`` name. There, no variables count: the builder refuses them."""
-    if not (pattern := _FROM.get(instruction.keyword)):
-        return
-    for flag in instruction.flags():
-        match = re.match(pattern, flag.text)
-        if not match or "$" in match[1]:
-            continue
-        stage = find_stage(match[1], names)
+    for word in instruction.copied_from():
+        stage = find_stage(word.text, names)
         if stage is not None:
             yield stage
-        elif not match[1].isdecimal() and match[1] != "scratch":
-            places = flag.offsets[slice(*match.span(1))]
-            yield Use(match[1], instruction.line, places[0], places[-1] + 1)
+        elif "$" not in word.text and not word.text.isdecimal() and word.text != "scratch":
+            yield Use(word.text, instruction.line, word.start, word.end)
 
 
 # --- variables -------------------------------------------------------------------------------------------------------

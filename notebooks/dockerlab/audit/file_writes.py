@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 
 from docker.models.containers import Container
 
-from ..run import docker_exec
+from ..engine import raw_api
 from . import probe
 
 CHANGES_BYTES = 16_000_000
@@ -44,10 +44,9 @@ def refused(log: str) -> tuple[str, ...]:
 
 def _changed(container: Container) -> Iterator[str]:
     """The paths that differ from the image's, as `docker diff` lists them: the first `CHANGES_BYTES` of the list."""
-    # The SDK's own `diff` reads all of the answer, however long that is: only its private methods stream it.
-    api = docker_exec.engine_api(container)
-    response = api._get(api._url("/containers/{0}/changes", container.id), stream=True)  # type: ignore[attr-defined]  # private
-    api._raise_for_status(response)  # type: ignore[attr-defined]  # private
+    # The SDK's own `diff` reads all of the answer, however long that is.
+    assert container.client, "a container that an engine's client has returned"
+    response = raw_api.request(container.client, "get", "/containers/{0}/changes", str(container.id), stream=True)
     listed = bytearray()
     with contextlib.closing(response):
         for chunk in response.iter_content(65536):

@@ -193,12 +193,9 @@ def user(text: str, *, target: str | None = None) -> tuple[str, str] | None:
 def _parents(source: Dockerfile, stage: int) -> list[int]:
     """A stage, the one that it begins with, and so on, the last one first."""
     found = [stage]
-    while True:
-        base = next(iter(source.in_stage(found[-1])[0].operands()), None)
-        parent = dockerfiles.find_stage(base.text, source.stages[: found[-1]], by_number=False) if base else None
-        if parent is None:
-            return found
+    while (parent := source.parent(found[-1])) is not None:
         found.append(parent)
+    return found
 
 
 def _lineage(source: Dockerfile, stage: int) -> list[Instruction]:

@@ -20,8 +20,6 @@ from .fix_start import exec_form, forwarded_allow_ips, user
 from .observations import Observations
 from .project import Project
 
-_TRIES = 3
-
 _ORDER = "code-change-keeps-dependencies-cached"
 _STOPS = ("stops-on-sigterm", "lifespan-shutdown", "pid-1", "workers-stop")
 
@@ -94,16 +92,13 @@ def proven(
     app, read_only = observed.idle, observed.read_only
     writes = not (app and read_only and read_only.answered) or bool(app.written)
     wanted = card
-    for _ in range(_TRIES):
-        found = candidates(
-            text,
-            wanted,
-            read=lambda path: _text(source.folder / path) if path in sent else None,
-            target=project.target,
-            writes_own_folders=writes,
-        )
-        if not found:
-            return ()
+    while found := candidates(
+        text,
+        wanted,
+        read=lambda path: _text(source.folder / path) if path in sent else None,
+        target=project.target,
+        writes_own_folders=writes,
+    ):
         report("Auditing a copy of the Dockerfile with the mends that come into question …")
         if not (failed := _not_proven(project, source, card, found, audit, report)):
             return found

@@ -38,7 +38,7 @@ def timeline(stops: Sequence[Stop]) -> Picture:
 
     names = [_shortened(name) for stop in stops for name in (stop.name, *(request.path for request in stop.requests))]
     outcomes = [text for stop in stops for text in (_outcome(stop), *(request.outcome for request in stop.requests))]
-    scale = _Scale(
+    scale = _TimeScale(
         stops,
         left=MARGIN + max(map(_width, names)) + GAP,
         right=WIDTH - MARGIN - max(map(_width, outcomes)) - GAP,
@@ -58,7 +58,7 @@ def timeline(stops: Sequence[Stop]) -> Picture:
     return canvas.picture(f"Timeline of a stop. {'; '.join(map(_alt, stops))}.")
 
 
-class _Scale:
+class _TimeScale:
     """Where on the card a moment is.
 
     Attributes:
@@ -82,7 +82,7 @@ class _Scale:
         return [number * step for number in range(int(self.last / step) + 1)]
 
 
-def _draw_axis(canvas: Canvas, scale: _Scale, stops: Sequence[Stop], top: float, bottom: float) -> None:
+def _draw_axis(canvas: Canvas, scale: _TimeScale, stops: Sequence[Stop], top: float, bottom: float) -> None:
     for seconds in scale.ticks:
         x = scale.x(seconds)
         canvas.line([x, x], [top, bottom], colors.EDGE, above=0)
@@ -96,14 +96,14 @@ def _draw_axis(canvas: Canvas, scale: _Scale, stops: Sequence[Stop], top: float,
         canvas.text(scale.x(seconds), top - 13, title, SMALL, ha="center", va="bottom")
 
 
-def _draw_grace(canvas: Canvas, scale: _Scale, stop: Stop, top: float) -> None:
+def _draw_grace(canvas: Canvas, scale: _TimeScale, stop: Stop, top: float) -> None:
     if stop.grace_seconds <= scale.last:
         x = scale.x(stop.grace_seconds)
         bottom = top + LANE + REQUEST * len(stop.requests)
         canvas.line([x, x], [top, bottom], colors.RED, 1.5, dashes=DASHES)
 
 
-def _draw_stop(canvas: Canvas, scale: _Scale, stop: Stop, y: float) -> None:
+def _draw_stop(canvas: Canvas, scale: _TimeScale, stop: Stop, y: float) -> None:
     canvas.text(MARGIN, y, _shortened(stop.name), weight="bold")
     x = scale.x(_end(stop))
     canvas.line([scale.x(0), x], [y, y], colors.BLUE, 9, above=3, butt=True)
@@ -114,7 +114,7 @@ def _draw_stop(canvas: Canvas, scale: _Scale, stop: Stop, y: float) -> None:
     canvas.text(scale.right + GAP, y, _outcome(stop), weight="bold")
 
 
-def _draw_request(canvas: Canvas, scale: _Scale, request: Request, y: float) -> None:
+def _draw_request(canvas: Canvas, scale: _TimeScale, request: Request, y: float) -> None:
     canvas.text(MARGIN, y, _shortened(request.path), color=colors.MUTED)
     start, end = scale.x(request.started_seconds), scale.x(request.started_seconds + request.seconds)
     canvas.line([start, end], [y, y], colors.ORANGE, 4, above=3, butt=True)
