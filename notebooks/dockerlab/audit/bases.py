@@ -7,14 +7,14 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import TypedDict
 
 import requests
 from docker.errors import APIError, DockerException, ImageNotFound
 
 from ..build import dockerfile as dockerfiles
 from ..build.build_context import BuildSource
-from ..engine import registry
+from ..engine import raw_api, registry
 from ..errors import BaseImageMissing
 from ..lab.lab import Lab
 from ..records import Substitution
@@ -84,10 +84,9 @@ def _is_available(lab: Lab, image: str) -> bool:
     with contextlib.suppress(ImageNotFound):
         lab.client.images.get(image)
         return True
-    api: Any = lab.client.api  # the SDK's public call takes no timeout
+    headers = registry.header(image)
     try:
-        url = api._url("/distribution/{0}/json", image)
-        api._raise_for_status(api.get(url, headers=registry.header(image), timeout=REGISTRY_SECONDS))
+        raw_api.request(lab.client, "get", "/distribution/{0}/json", image, headers=headers, timeout=REGISTRY_SECONDS)
     except APIError as error:
         # Podman has no such call: there the build will tell.
         return lab.engine.kind == "podman" and error.status_code == 404

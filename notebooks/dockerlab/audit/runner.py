@@ -289,7 +289,7 @@ class Runner:
             forged = self._probed(service, probe.forwarded(f"{FORGED}, {probe.CLIENT}"))
         with errors_explained(self.lab, service.name):
             memory = docker_exec.memory_bytes(service.container)
-            written = file_writes.written(service.container)
+            written = file_writes.written(service)
         shell = self.config.get("Shell") or ["/bin/sh", "-c"]
         health, is_left = health_check.observe(service, self.health_test if checks_health else (), shell)
         if is_left:  # only the container's end stops what the check has left running

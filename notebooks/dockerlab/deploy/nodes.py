@@ -33,7 +33,7 @@ from docker.models.networks import Network
 from docker.tls import TLSConfig
 
 from ..build.builder import build
-from ..engine import engine_errors
+from ..engine import engine_errors, raw_api
 from ..errors import LabError, SwarmFailed, SwarmNotAllowed
 from ..lab.lab import Lab
 from ..records import Build
@@ -385,21 +385,18 @@ def give(nodes: Iterable[Node], images: Sequence[str | Build]) -> None:
         return
     lab = nodes[0].lab
     tags = [image.image if isinstance(image, Build) else image for image in images]
-    api: Any = lab.client.api  # it saves several images at once by its inner functions only
     with tempfile.TemporaryDirectory(dir=lab.workspace, prefix=".images-") as folder:
         archive = Path(folder) / "images.tar"
         with errors_explained(lab, "the nodes"):
             for tag in tags:
                 try:
-                    api.inspect_image(tag)
+                    lab.client.images.get(tag)
                 except ImageNotFound as error:
                     seen = f"There is no image {tag} on the engine, so it cannot be given to a node."
                     raise LabError(seen, "Build it first: run the cells above this one.") from error
-            with (
-                api._get(api._url("/images/get"), params={"names": tags}, stream=True) as answer,
-                archive.open("wb") as file,
-            ):
-                api._raise_for_status(answer)
+            # The SDK's own method saves one image at a time.
+            answer = raw_api.request(lab.client, "get", "/images/get", params={"names": tags}, stream=True)
+            with answer, archive.open("wb") as file:
                 for chunk in answer.iter_content(1 << 20):
                     file.write(chunk)
 

@@ -1,4 +1,4 @@
-"""Requests to an engine for which the docker SDK has no method, or none that streams the answer."""
+"""Requests to an engine for which the docker SDK has no method, or none that streams the answer or takes a timeout."""
 
 from __future__ import annotations
 

@@ -19,6 +19,7 @@ import zstandard
 from docker.errors import APIError, DockerException, NotFound
 from docker.types.daemon import CancellableStream
 
+from ..engine import raw_api
 from ..errors import LabError
 from ..lab.lab import Lab
 
@@ -184,15 +185,14 @@ def saved(lab: Lab, tag: str, watch: Callable[[], str] = lambda: "") -> Iterator
 
 def _save(lab: Lab, tag: str, into: IO[bytes], watch: Callable[[], str]) -> None:
     """Save an image, in a thread: nothing else can be stopped while the engine prepares it and is silent."""
-    api: Any = lab.client.api  # the SDK's public call hides the response, which alone can be closed from another thread
     stopped = threading.Event()
     streams: list[CancellableStream[bytes]] = []
     failures: list[Exception] = []
 
     def save() -> None:
         try:
-            response = api._get(api._url("/images/{0}/get", tag), stream=True)
-            api._raise_for_status(response)
+            # The SDK's own method hides the response, which alone can be closed from another thread.
+            response = raw_api.request(lab.client, "get", "/images/{0}/get", tag, stream=True)
             streams.append(CancellableStream(iter(()), response))
             for chunk in response.iter_content(CHUNK_BYTES):
                 if stopped.is_set():
