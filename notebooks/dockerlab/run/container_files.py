@@ -44,9 +44,5 @@ def read(file: str | Path) -> bytes:
     Raises:
         LabError: it cannot be read.
     """
-    try:
+    with engine_errors.explained("", f"while {file} was read"):
         return Path(file).read_bytes()
-    except OSError as error:
-        if problem := engine_errors.of_a_file(error):
-            raise problem from error
-        raise
