@@ -117,6 +117,18 @@ def circles(found: list[tuple[str, str, int]]) -> list[str]:
     return told
 
 
+def doubled(known: dict[str, Path] | None = None) -> list[str]:
+    """Modules with one name, and classes with one name."""
+    places: dict[str, list[str]] = {}
+    for name, path in (modules() if known is None else known).items():
+        if path.name != "__init__.py":
+            places.setdefault(f"the module {path.stem}", []).append(name)
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ClassDef):
+                places.setdefault(f"the class {node.name}", []).append(name)
+    return [f"{what} is in {' and in '.join(where)}" for what, where in places.items() if len(where) > 1]
+
+
 def undeclared(known: dict[str, Path] | None = None) -> list[str]:
     """The packages that the laboratory imports and that pyproject.toml does not name."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -161,5 +173,5 @@ def picture() -> str:
 
 if __name__ == "__main__":
     if sys.argv[1:] == ["check"]:
-        sys.exit("\n".join(upward(arrows()) + circles(arrows()) + undeclared()) or 0)
+        sys.exit("\n".join(upward(arrows()) + circles(arrows()) + doubled() + undeclared()) or 0)
     print(picture())

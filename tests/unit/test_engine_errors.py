@@ -128,12 +128,11 @@ class Saved:
 def giving(tmp_path, **api) -> SimpleNamespace:
     """A lab whose engine has each image."""
     known = {
-        "inspect_image": lambda _: {},
         "_url": str,
         "_get": lambda *_, **__: Saved(),
         "_raise_for_status": lambda _: None,
     }
-    client = SimpleNamespace(api=SimpleNamespace(**(known | api)))
+    client = SimpleNamespace(api=SimpleNamespace(**(known | api)), images=SimpleNamespace(get=str))
     return SimpleNamespace(engine=LAB.engine, workspace=tmp_path, client=client)
 
 

@@ -54,6 +54,14 @@ def test_each_place_that_the_page_names_is_there():
     assert [name for name in named if name not in beside and not any((root / name).exists() for root in roots)] == []
 
 
+def test_no_two_things_have_one_name(tmp_path):
+    assert rooms.doubled() == []
+    for name in ("run", "audit"):
+        (tmp_path / f"{name}.py").write_text("class Stop: ...\n")
+    known = {f"dockerlab.{name}.stop": tmp_path / f"{name}.py" for name in ("run", "audit")}
+    assert rooms.doubled(known) == ["the class Stop is in dockerlab.run.stop and in dockerlab.audit.stop"]
+
+
 def test_what_is_imported_is_declared(tmp_path):
     assert rooms.undeclared() == []
     (tmp_path / "planted.py").write_text("def f():\n    import os, pygments.lexers\n")

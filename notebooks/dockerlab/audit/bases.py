@@ -84,9 +84,9 @@ def _is_available(lab: Lab, image: str) -> bool:
     with contextlib.suppress(ImageNotFound):
         lab.client.images.get(image)
         return True
-    header = registry.header(image)
+    headers = registry.header(image)
     try:
-        raw_api.request(lab.client, "get", "/distribution/{0}/json", image, headers=header, timeout=REGISTRY_SECONDS)
+        raw_api.request(lab.client, "get", "/distribution/{0}/json", image, headers=headers, timeout=REGISTRY_SECONDS)
     except APIError as error:
         # Podman has no such call: there the build will tell.
         return lab.engine.kind == "podman" and error.status_code == 404

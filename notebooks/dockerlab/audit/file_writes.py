@@ -8,9 +8,8 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 
-from docker.models.containers import Container
-
 from ..engine import raw_api
+from ..run.container import Service
 from . import probe
 
 CHANGES_BYTES = 16_000_000
@@ -23,9 +22,9 @@ _WRITABLE = (probe.FOLDER, "/tmp", "/run", "/dev", "/proc", "/sys", "/etc/hosts"
 """What can be written, or is not the image's, with a read-only root, too."""
 
 
-def written(container: Container) -> tuple[str, ...]:
+def written(service: Service) -> tuple[str, ...]:
     """The files that were written since the start, without those that can be written with a read-only root."""
-    paths = _without_folders(_changed(container))
+    paths = _without_folders(_changed(service))
     return tuple(sorted(path for path in paths if not path.startswith(_WRITABLE) and "__pycache__" not in path))
 
 
@@ -42,13 +41,13 @@ def refused(log: str) -> tuple[str, ...]:
     return tuple(after | before)
 
 
-def _changed(container: Container) -> Iterator[str]:
+def _changed(service: Service) -> Iterator[str]:
     """The paths that differ from the image's, as `docker diff` lists them: the first `CHANGES_BYTES` of the list."""
-    # The SDK's own `diff` reads all of the answer, however long that is.
-    assert container.client, "a container that an engine's client has returned"
-    response = raw_api.request(container.client, "get", "/containers/{0}/changes", str(container.id), stream=True)
+    # The SDK's own `diff` reads all of the answer, however long that is: `raw_api` streams it.
+    path, id_ = "/containers/{0}/changes", str(service.container.id)
+    response = raw_api.request(service.lab.client, "get", path, id_, stream=True)
     listed = bytearray()
-    with contextlib.closing(response):
+    with response:
         for chunk in response.iter_content(65536):
             listed.extend(chunk)
             if len(listed) > CHANGES_BYTES:

@@ -22,7 +22,7 @@ from ..errors import AppCrashed, LabError, NeverListened
 from ..lab.lab import Lab
 from ..records import FORGED, Process, Stop
 from ..run import docker_exec
-from ..run.container import Service, errors_explained, exec_failed, failure
+from ..run.container import Service, errors_explained, failure, refusal
 from ..run.container_files import copy_into
 from ..run.stop import stop
 from ..wait import tries, until
@@ -289,7 +289,7 @@ class Runner:
             forged = self._probed(service, probe.forwarded(f"{FORGED}, {probe.CLIENT}"))
         with errors_explained(self.lab, service.name):
             memory = docker_exec.memory_bytes(service.container)
-            written = file_writes.written(service.container)
+            written = file_writes.written(service)
         shell = self.config.get("Shell") or ["/bin/sh", "-c"]
         health, is_left = health_check.observe(service, self.health_test if checks_health else (), shell)
         if is_left:  # only the container's end stops what the check has left running
@@ -401,10 +401,7 @@ def _refusal_explained(what: str, do: str = "") -> Iterator[None]:
     try:
         yield
     except APIError as error:
-        words = str(error.explanation or error).strip()
-        raise exec_failed("the application", words) or LabError(
-            f"The engine would not {what} a container: {words}.", do
-        ) from error
+        raise refusal(error, "the application", f"{what} a container", do) from error
 
 
 def _know_pid1(service: Service, processes: Sequence[Process], command: Sequence[str]) -> None:

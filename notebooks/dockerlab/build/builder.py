@@ -22,7 +22,7 @@ from docker.errors import APIError, DockerException, ImageNotFound
 from docker.types.daemon import CancellableStream
 
 from .. import labels
-from ..engine import engine_errors, registry
+from ..engine import engine_errors, raw_api, registry
 from ..errors import BuildFailed, EngineUnreachable, LabError
 from ..lab import build_cache, ledger
 from ..lab.lab import Lab
@@ -273,8 +273,6 @@ class _BuildRequest:
     def _answer(self, parameters: Mapping[str, Any], tar: IO[bytes]) -> Iterator[Iterator[dict[str, Any]]]:
         """The messages of the answer. Leaving the block before their end makes the engine cancel the build."""
         response = self._post({**parameters, "version": "2"}, tar)
-        if response.status_code >= 400:
-            raise build_errors.explain(self._source, _message(response), [])
         lines = CancellableStream(response.iter_lines(chunk_size=64 * 1024), response)
         try:
             yield (json.loads(line) for line in lines if line)
@@ -284,19 +282,20 @@ class _BuildRequest:
             response.close()
 
     def _post(self, parameters: Mapping[str, Any], tar: IO[bytes]) -> requests.Response:
-        url = self._client.api._url("/build")  # type: ignore[attr-defined]  # the stub has no private methods
         options = {"headers": {"Content-Type": "application/x-tar"}, "stream": True}
         # Longer than the build may take: while the answer is read, the deadline decides, and not the socket.
         silence = max(self._timeout, 0) + 5
         try:
-            response: requests.Response = self._client.api._post(  # type: ignore[attr-defined]  # private, too
-                url, params=parameters, data=tar, timeout=silence, **options
+            return raw_api.request(
+                self._client, "post", "/build", params=parameters, data=tar, timeout=silence, **options
             )
+        except APIError as error:
+            words = error.explanation or f"HTTP status {error.status_code}"
+            raise build_errors.explain(self._source, words, []) from error
         except requests.Timeout as error:
             raise self._too_slow() from error
         except OSError as error:
             raise self._unreachable("did not take the build", error) from error
-        return response
 
     def _until(self, deadline: float, messages: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any] | None]:
         """Each message as it comes, and None every now and then while there is none.
@@ -382,10 +381,3 @@ class _BuildRequest:
             if build_cache.created_nanoseconds(record) >= self.trace.earliest
             and self.trace.describes(record["Description"])
         ]
-
-
-def _message(response: requests.Response) -> str:
-    try:
-        return str(response.json()["message"])
-    except (ValueError, KeyError, TypeError):
-        return response.text.strip() or f"HTTP status {response.status_code}"

@@ -394,10 +394,10 @@ def give(nodes: Iterable[Node], images: Sequence[str | Build]) -> None:
                 except ImageNotFound as error:
                     seen = f"There is no image {tag} on the engine, so it cannot be given to a node."
                     raise LabError(seen, "Build it first: run the cells above this one.") from error
-            # The SDK's own call saves one image at a time.
-            saved = raw_api.request(lab.client, "get", "/images/get", params={"names": tags}, stream=True)
-            with saved, archive.open("wb") as file:
-                for chunk in saved.iter_content(1 << 20):
+            # The SDK's own method saves one image at a time.
+            answer = raw_api.request(lab.client, "get", "/images/get", params={"names": tags}, stream=True)
+            with answer, archive.open("wb") as file:
+                for chunk in answer.iter_content(1 << 20):
                     file.write(chunk)
 
         def load(node: Node) -> None:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any
 
 from docker.models.networks import Network
 
 from ..errors import LabError
 from ..lab.lab import Lab
 from ..records import FORGED, SeenRequest
-from ..run.container import Service, errors_explained, serve
 from ..run.container_files import copy_into
-from ..run.stop import STARTUP_SECONDS, Variant
+from ..run.stop import Applications, Variant, serve_side_by_side
 from .networks import address, subnet
 from .nginx import Proxy, certificate_files, tls_proxy
 from .tls_client import trust
@@ -35,24 +35,6 @@ __all__ = [
 _HEADERS = ("host", "x-forwarded-proto", "x-forwarded-for", "x-forwarded-host", "x-forwarded-prefix")
 
 
-class Applications(dict[str, Service]):
-    """Running applications by their names, removed together."""
-
-    def __enter__(self) -> Applications:
-        return self
-
-    def __exit__(self, kind: object, error: object, traceback: object) -> None:
-        self.close()
-
-    def __repr__(self) -> str:
-        return f"{len(self)} applications: {', '.join(self)}"
-
-    def close(self) -> None:
-        """Remove their containers. Safe to call twice."""
-        with ThreadPoolExecutor(max(len(self), 1)) as pool:
-            list(pool.map(Service.close, self.values()))
-
-
 def serve_behind(
     lab: Lab, apps: Network, variants: Mapping[str, Variant], *, aliases: Sequence[str] = ()
 ) -> Applications:
@@ -67,34 +49,16 @@ def serve_behind(
     Raises:
         LabError: what `serve` raises for one of them; the others are removed, too.
     """
-    with errors_explained(lab, "the engine"):
-        processors = lab.client.info()["NCPU"]
-    started = Applications()
+    unpublished = {
+        name: replace(variant, port=None, ready=variant.ready or "Application startup complete")
+        for name, variant in variants.items()
+    }
 
-    def start(name: str) -> None:
-        variant = variants[name]
-        started[name] = serve(
-            lab,
-            variant.image,
-            name=name,
-            port=None,
-            ready=variant.ready or "Application startup complete",
-            command=variant.command,
-            entrypoint=variant.entrypoint,
-            init=variant.init,
-            environment=variant.environment,
-            timeout=STARTUP_SECONDS,
-            network=apps.name,
-            networking_config={apps.name: lab.client.api.create_endpoint_config(aliases=[name, *aliases])},
-        )
+    def connected(name: str) -> dict[str, Any]:
+        endpoint = lab.client.api.create_endpoint_config(aliases=[name, *aliases])
+        return {"network": apps.name, "networking_config": {apps.name: endpoint}}
 
-    try:
-        with ThreadPoolExecutor(2 * processors) as pool:
-            list(pool.map(start, variants))
-    except BaseException:
-        started.close()
-        raise
-    return Applications((name, started[name]) for name in variants)
+    return serve_side_by_side(lab, unpublished, connected)
 
 
 def ask(

@@ -1,10 +1,11 @@
-"""Requests to an engine for which the docker SDK has no method, or none that streams the answer."""
+"""Requests to an engine for which the docker SDK has no method, or none that streams the answer or takes a timeout."""
 
 from __future__ import annotations
 
 from typing import Any, Literal
 
 import docker
+from docker.errors import APIError
 from requests import Response
 
 
@@ -27,6 +28,8 @@ def request(
     response: Response = getattr(api, f"_{method}")(api._url(path, *names), **options)
     try:
         api._raise_for_status(response)
+    except (KeyError, TypeError) as error:  # the SDK finds no message in the answer
+        raise APIError(str(error), response, response.text.strip()) from error
     except BaseException:
         response.close()
         raise

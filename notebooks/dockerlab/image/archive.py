@@ -191,7 +191,7 @@ def _save(lab: Lab, tag: str, into: IO[bytes], watch: Callable[[], str]) -> None
 
     def save() -> None:
         try:
-            # The SDK's own call hides the response, which alone can be closed from another thread.
+            # The SDK's own method hides the response, which alone can be closed from another thread.
             response = raw_api.request(lab.client, "get", "/images/{0}/get", tag, stream=True)
             streams.append(CancellableStream(iter(()), response))
             for chunk in response.iter_content(CHUNK_BYTES):

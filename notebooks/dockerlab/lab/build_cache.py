@@ -11,6 +11,8 @@ from typing import NotRequired, TypedDict
 
 import docker
 
+from ..engine import raw_api
+
 _PRUNED_AT_ONCE = 25
 """Records. The engine compiles the expression anew for each record that it has: 300 ids at once took minutes."""
 
@@ -33,8 +35,7 @@ def records(client: docker.DockerClient) -> list[Record]:
     """The records of the engine's build cache."""
     # The SDK's `df` knows no type, and without one the engine measures every image and volume first. (Engines before
     # API 1.42 do so anyway.)
-    api, only = client.api, {"type": "build-cache"}
-    usage = api._result(api._get(api._url("/system/df"), params=only), True)  # type: ignore[attr-defined]  # see above
+    usage = raw_api.request(client, "get", "/system/df", params={"type": "build-cache"}).json()
     return usage.get("BuildCache") or []
 
 

@@ -210,13 +210,11 @@ class Service:
             try:
                 self.container.start()
             except APIError as error:
-                words = str(error.explanation or error).strip()
+                words = str(error.explanation or error)
                 # The words for a taken port differ with the engine's version and system; these are in all of them.
                 if "already allocated" in words or "already in use" in words:
                     raise _port_taken(self.lab, host_port) from error
-                raise exec_failed(self.name, words) or LabError(
-                    f"The engine would not start {self.name!r}: {words}.", "Look at what it says."
-                ) from error
+                raise refusal(error, self.name, f"start {self.name!r}", "Look at what it says.") from error
 
 
 def serve(
@@ -317,10 +315,6 @@ def _port(value: int | str | None) -> int | None:
     raise LabError(f"{value!r} is not a port.", "A port is a number from 1 to 65535.")
 
 
-_ARGUMENT_ERRORS = (DockerException, TypeError, ValueError, AttributeError)
-"""What the SDK raises for an argument that it cannot read itself: a unit that there is not, an unknown keyword."""
-
-
 @contextlib.contextmanager
 def create_errors_explained(lab: Lab, short: str, image: str) -> Iterator[None]:
     """Explain why a container could not be created.
@@ -342,7 +336,7 @@ def create_errors_explained(lab: Lab, short: str, image: str) -> Iterator[None]:
             raise LabError(seen, "Look at what it says.") from error
         seen = f"There is a container for {short!r} already, from a cell that was run before."
         raise LabError(seen, "Close that one first, or give this one another name.") from error
-    except _ARGUMENT_ERRORS as error:
+    except (DockerException, TypeError, ValueError, AttributeError) as error:  # the SDK itself cannot read an argument
         seen = f"The container for {short!r} cannot be created so: {str(error).rstrip('.')}."
         raise LabError(seen, "Look at the arguments.") from error
 
@@ -388,18 +382,21 @@ def _port_taken(lab: Lab, host_port: int | None) -> PortTaken:
     )
 
 
-def exec_failed(name: str, words: str) -> AppCrashed | None:
-    """The error where the main process could not be started; None where the engine refuses for another reason.
+def refusal(error: APIError, name: str, what: str, do: str) -> LabError:
+    """The error to show where the engine would not do something; `AppCrashed` where the main process did not start.
 
     Args:
-        name: what the error calls the application.
-        words: the engine's, which quotes those of runc or crun.
+        error: the engine's, which quotes the words of runc or crun.
+        name: what an `AppCrashed` calls the application.
+        what: what the engine would not do: ``start 'web'``.
+        do: what to do where it is not an `AppCrashed`.
     """
+    words = str(error.explanation or error).strip()
     if found := re.search(r'(exec: ".*?|executable file .*?)(: unknown)?$', words):
         for reason, exit_code in [("not found", 127), ("no such file", 127), ("permission denied", 126)]:
             if reason in found[1].lower():
                 return AppCrashed(f"{name!r} could not be started: {found[1]}.", _exit_hint(exit_code))
-    return None
+    return LabError(f"The engine would not {what}: {words}.", do)
 
 
 def _exit_hint(exit_code: int, oom: bool = False, memory: int = 0) -> str:

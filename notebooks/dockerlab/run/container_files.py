@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import io
-import tarfile
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 from docker.errors import NotFound
 from docker.models.containers import Container
 
+from .. import archives
 from ..engine import engine_errors
 
 Source = bytes | str | Path
@@ -21,19 +20,14 @@ def copy_into(container: Container, files: Mapping[str, Source] | Mapping[PurePo
 
     Args:
         container: the container.
-        files: what to copy, by the path that it gets in there.
+        files: what to copy, by the path that it gets in there. It belongs to root, with mode 0644.
 
     Raises:
         LabError: a file cannot be read. Nothing has been copied then.
     """
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as tar:
-        for path, source in files.items():
-            content = source if isinstance(source, bytes) else read(source)
-            member = tarfile.TarInfo(str(path).lstrip("/"))
-            member.size = len(content)
-            tar.addfile(member, io.BytesIO(content))
-    container.put_archive("/", buffer.getvalue())
+    contents = {str(path).lstrip("/"): item if isinstance(item, bytes) else read(item) for path, item in files.items()}
+    with archives.tar(contents) as tar:
+        container.put_archive("/", tar)
 
 
 def archive(container: Container, path: PurePosixPath) -> bytes | None:
@@ -50,9 +44,5 @@ def read(file: str | Path) -> bytes:
     Raises:
         LabError: it cannot be read.
     """
-    try:
+    with engine_errors.explained("", f"while {file} was read"):
         return Path(file).read_bytes()
-    except OSError as error:
-        if problem := engine_errors.of_a_file(error):
-            raise problem from error
-        raise

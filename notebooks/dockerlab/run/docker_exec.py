@@ -84,7 +84,7 @@ def run(container: Container, command: Sequence[str], seconds: float = SECONDS, 
     Raises:
         APIError: it could not be started; some engines answer this where the program is missing.
     """
-    api = engine_api(container)
+    api = _api(container)
     deadline = time.monotonic() + seconds
     id_ = api.exec_create(container.id, list(command))["Id"]
     stream = api.exec_start(id_, stream=True)
@@ -113,11 +113,10 @@ def run(container: Container, command: Sequence[str], seconds: float = SECONDS, 
 
 def still_runs(container: Container, id_: str) -> bool:
     """Whether a command that `run` has started still runs."""
-    return bool(engine_api(container).exec_inspect(id_)["Running"])
+    return bool(_api(container).exec_inspect(id_)["Running"])
 
 
-def engine_api(container: Container) -> APIClient:
-    """The low-level client of the engine that a container is on."""
+def _api(container: Container) -> APIClient:
     assert container.client, "a container that an engine's client has returned"
     return container.client.api
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Any
 
 from docker.errors import DockerException
 
@@ -44,7 +45,7 @@ STARTUP_SECONDS = 120
 
 @dataclass(frozen=True)
 class Variant:
-    """One of several ways to start a container, which are then stopped side by side.
+    """One of several ways to start a container.
 
     Attributes:
         image: the image's tag, or the build that made it.
@@ -149,12 +150,69 @@ def stop(
     )
 
 
-def stop_side_by_side(
-    lab: Lab,
-    variants: Mapping[str, Variant],
-    *,
-    grace: int = 10,
-) -> tuple[Stop, ...]:
+class Applications(dict[str, Service]):
+    """Running applications by their names, removed together."""
+
+    def __enter__(self) -> Applications:
+        return self
+
+    def __exit__(self, kind: object, error: object, traceback: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"{len(self)} applications: {', '.join(self)}"
+
+    def close(self) -> None:
+        """Remove their containers. Safe to call twice."""
+        with ThreadPoolExecutor(max(len(self), 1)) as pool:
+            list(pool.map(Service.close, self.values()))
+
+
+def serve_side_by_side(
+    lab: Lab, variants: Mapping[str, Variant], options: Callable[[str], Mapping[str, Any]] = lambda name: {}
+) -> Applications:
+    """Start a container for each variant, at the same time.
+
+    Args:
+        lab: the open lab.
+        variants: what to start, by the short names for errors and records.
+        options: further arguments of `serve` for the variant of that name.
+
+    Raises:
+        LabError: what `serve` raises for one of them; the others are removed, too.
+    """
+    with errors_explained(lab, "the engine"):
+        processors = lab.client.info()["NCPU"]
+    started = Applications()
+
+    def start(name: str) -> None:
+        variant = variants[name]
+        started[name] = serve(
+            lab,
+            variant.image,
+            name=name,
+            port=variant.port,
+            command=variant.command,
+            entrypoint=variant.entrypoint,
+            init=variant.init,
+            environment=variant.environment,
+            ready=variant.ready,
+            timeout=STARTUP_SECONDS,
+            **options(name),
+        )
+
+    try:
+        # Start-up is work for the processors; waiting for a stop is not. More starts at once than twice the processors
+        # take longer in all (eleven on two processors: 4.5 s in fours to sixes, 6.4 s all at once).
+        with ThreadPoolExecutor(2 * processors) as pool:
+            list(pool.map(start, variants))
+    except BaseException:
+        started.close()
+        raise
+    return Applications((name, started[name]) for name in variants)
+
+
+def stop_side_by_side(lab: Lab, variants: Mapping[str, Variant], *, grace: int = 10) -> tuple[Stop, ...]:
     """Start a container for each variant, then stop all of them at the same time.
 
     Args:
@@ -168,41 +226,15 @@ def stop_side_by_side(
     Raises:
         LabError: what `serve` or `stop` raises for one variant, which the message names; the others are removed, too.
     """
-    with errors_explained(lab, "the engine"):
-        processors = lab.client.info()["NCPU"]
-    services: dict[str, Service] = {}
-
-    def begin(name: str) -> None:
-        variant = variants[name]
-        services[name] = serve(
-            lab,
-            variant.image,
-            name=name,
-            port=variant.port,
-            command=variant.command,
-            entrypoint=variant.entrypoint,
-            init=variant.init,
-            environment=variant.environment,
-            ready=variant.ready,
-            timeout=STARTUP_SECONDS,
-        )
-        services[name].pid1  # noqa: B018 - read now, so that only the stop is left to do
 
     def end(name: str) -> Stop:
         variant = variants[name]
         seconds = grace if variant.grace is None else variant.grace
         return stop(services[name], grace=seconds, in_flight=variant.in_flight)
 
-    try:
-        # Start-up is work for the processors; waiting for a stop is not. More starts at once than twice the processors
-        # take longer in all (eleven on two processors: 4.5 s in fours to sixes, 6.4 s all at once).
-        with ThreadPoolExecutor(2 * processors) as pool:
-            list(pool.map(begin, variants))
-        with ThreadPoolExecutor(max(len(variants), 1)) as pool:
-            return tuple(pool.map(end, variants))
-    finally:
-        with ThreadPoolExecutor(max(len(variants), 1)) as pool:
-            list(pool.map(Service.close, services.values()))
+    with serve_side_by_side(lab, variants) as services, ThreadPoolExecutor(max(len(variants), 1)) as pool:
+        list(pool.map(lambda service: service.pid1, services.values()))  # so that only the stop is left to do
+        return tuple(pool.map(end, variants))
 
 
 # --- the engine's events ---------------------------------------------------------------------------------------------

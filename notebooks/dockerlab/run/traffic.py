@@ -319,13 +319,10 @@ def steady(url: str, path: str, *, per_second: float, timeout_seconds: float = 3
         running.join()
 
 
-def _raise_own_fault(error: BaseException) -> None:
+def _raise_own_fault(error: OSError) -> None:
     """A limit of this machine is not the fate of a request."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, OSError) and cause.errno in (errno.EMFILE, errno.ENFILE, errno.EADDRNOTAVAIL):
-            raise LabError(
-                f"This machine could not open another connection ({cause.strerror}).",
-                "Send fewer requests at the same time, or raise the limit of open files (`ulimit -n`).",
-            ) from error
-        cause = cause.__cause__ or cause.__context__
+    if error.errno in (errno.EMFILE, errno.ENFILE, errno.EADDRNOTAVAIL):
+        raise LabError(
+            f"This machine could not open another connection ({error.strerror}).",
+            "Send fewer requests at the same time, or raise the limit of open files (`ulimit -n`).",
+        ) from error
