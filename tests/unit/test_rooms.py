@@ -56,10 +56,12 @@ def test_each_place_that_the_page_names_is_there():
 
 def test_no_two_things_have_one_name(tmp_path):
     assert rooms.doubled() == []
-    for name in ("run", "audit"):
-        (tmp_path / f"{name}.py").write_text("class Stop: ...\n")
-    known = {f"dockerlab.{name}.stop": tmp_path / f"{name}.py" for name in ("run", "audit")}
-    assert rooms.doubled(known) == ["the class Stop is in dockerlab.run.stop and in dockerlab.audit.stop"]
+    known = {f"dockerlab.{room}.stop": tmp_path / room / "stop.py" for room in ("run", "audit")}
+    for path in known.values():
+        path.parent.mkdir()
+        path.write_text("class Stop: ...\n")
+    where = "is in dockerlab.run.stop and in dockerlab.audit.stop"
+    assert rooms.doubled(known) == [f"the module stop {where}", f"the class Stop {where}"]
 
 
 def test_what_is_imported_is_declared(tmp_path):
