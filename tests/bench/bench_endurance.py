@@ -176,10 +176,10 @@ def _two_at_once() -> Iterator[Trial]:
 
 LESSON_WITH_A_BUILD = """\
 from pathlib import Path
-from dockerlab import open_lab  # noqa: E402
+from dockerlab import open_lab
 lab = open_lab("endurance")
 ===
-from dockerlab.build import build  # noqa: E402
+from dockerlab.build import build
 Path("project").mkdir()
 Path("project/Dockerfile").write_text(
     'ARG BASE_IMAGE\\nFROM ${BASE_IMAGE}\\nRUN sleep 2 && head -c 2000000 /dev/urandom > /some\\n'
@@ -187,13 +187,13 @@ Path("project/Dockerfile").write_text(
 )
 built = build(lab, "project", progress=False)
 ===
-from dockerlab import serve  # noqa: E402
+from dockerlab import serve
 service = serve(lab, built, name="web")
 ===
-from dockerlab import send  # noqa: E402
+from dockerlab import send
 assert not send(service.url, ["/"]).failed
 ===
-from dockerlab import stop  # noqa: E402
+from dockerlab import stop
 stopped = stop(service, grace=2)
 assert stopped.exit_code == 137, stopped  # Python as PID 1 has no handler for SIGTERM
 service.close()
