@@ -1,8 +1,10 @@
 """Waiting ends when what is waited for is there, and not before a last look when time is up."""
 
 import time
+from types import SimpleNamespace
 
 import pytest
+from dockerlab import wait
 from dockerlab.wait import tries, until
 
 
@@ -24,3 +26,10 @@ def test_the_last_try_is_when_time_is_up(seconds):
 def test_what_happens_during_the_last_sleep_is_not_missed():
     there = time.monotonic() + 0.1
     assert until(lambda: time.monotonic() >= there, 0.1, every=10)
+
+
+def test_no_sleep_is_longer_than_what_is_left(monkeypatch):
+    slept = []
+    monkeypatch.setattr(wait, "time", SimpleNamespace(monotonic=lambda: sum(slept), sleep=slept.append))
+    assert list(tries(5, every=2)) == [5, 3, 1, 0]
+    assert slept == [2, 2, 1]
