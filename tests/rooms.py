@@ -31,7 +31,7 @@ ROOMS = [
     ("run", "one container"),
     ("deploy", "Compose, proxy, Swarm"),
     ("image", "what an image holds"),
-    ("claims", "the exercises"),
+    ("claims", "what lessons claim; exercises"),
     ("figures", "pictures and tables of records"),
     ("audit", "a project of your own"),
     ("dockerlab_kit", "the offline kit: made, served"),
@@ -39,7 +39,7 @@ ROOMS = [
 ]
 """Each room's name, and what it is for."""
 
-APART = [("deploy", "image"), ("figures", "lab"), ("figures", "engine"), ("claims", "run")]
+APART = [("deploy", "image"), ("figures", "lab"), ("figures", "engine")]
 """Rooms that know nothing of each other, though one stands after the other."""
 
 

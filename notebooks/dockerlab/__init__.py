@@ -3,12 +3,12 @@
 from typing import TYPE_CHECKING, Any
 
 from .build.build_context import context
-from .claims.exercise import NotYet, exercise
+from .claims.exercise import NotYet
+from .claims.lesson import claim, exercise, open_lab, predict, surprises
 from .figures.tables import stops_table, table
-from .lab.lab import open_lab
 from .lab.lessons_done import progress
-from .run.container import serve
-from .run.stop import Variant, stop, stop_side_by_side
+from .run.container import serve, until_logged
+from .run.stop import Variant, ended, stop, stop_side_by_side
 from .run.traffic import send, steady
 
 if TYPE_CHECKING:
@@ -17,10 +17,13 @@ if TYPE_CHECKING:
 __all__ = [
     "NotYet",
     "Variant",
+    "claim",
     "context",
+    "ended",
     "exercise",
     "layers",
     "open_lab",
+    "predict",
     "progress",
     "send",
     "serve",
@@ -28,8 +31,10 @@ __all__ = [
     "stop",
     "stop_side_by_side",
     "stops_table",
+    "surprises",
     "table",
     "timeline",
+    "until_logged",
 ]
 
 

@@ -215,6 +215,13 @@ class Stop:
     requests: tuple[Request, ...] = ()
 
     @property
+    def outcome(self) -> str:
+        """What a claim compares: ``answered; exit 0, shutdown code ran``, with each request's outcome first."""
+        parts = [request.outcome for request in self.requests]
+        ran = {True: ", shutdown code ran", False: ", no shutdown code", None: ""}[self.shutdown_ran]
+        return "; ".join([*parts, f"exit {self.exit_code}{ran}"])
+
+    @property
     def pace(self) -> str:
         """``at once``, ``within the grace period`` (with requests in flight) or ``had to be killed``.
 

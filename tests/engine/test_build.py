@@ -90,7 +90,7 @@ def test_what_has_changed_is_built_again_and_all_after_it(lab, project):
 
 @pytest.mark.parametrize(("between", "no_cache"), [("", False), ("ENV WORD=1\n", False), ("", True)])
 def test_a_long_build_beside_it_does_not_make_a_rebuild_start_over(lab, project, unique, tmp_path, between, no_cache):
-    """What both begin with has been carried out by nobody yet: see `builder._warm_cache`."""
+    """What both begin with has been carried out by nobody yet: see `builder.warm_cache`."""
     started = f"WORKDIR /{unique}\n"
     write(project, f"{between}{started}COPY requirements.txt .\nRUN echo {unique}\nCOPY app app\n")
     long = tmp_path / "long"

@@ -37,7 +37,7 @@ from .podman_output import PodmanOutput
 
 _REFRESH_SECONDS = 0.25
 _PREFIX_SECONDS = 60
-"""How long to wait for what `_warm_cache` does: a fraction of a second, on a busy machine several."""
+"""How long to wait for what `warm_cache` does: a fraction of a second, on a busy machine several."""
 
 _ENGINE_ERRORS = (DockerException, OSError)  # each error of `requests` is an OSError
 
@@ -96,7 +96,7 @@ def build(
     try:
         if lab.engine.kind == "docker":
             request.pull_missing(parsed.images(target, arguments))
-            _warm_cache(lab, parsed, target, arguments)
+            warm_cache(lab, parsed, target, arguments)
         with engine_errors.explained(lab.engine.url, f"while {name!r} was built"):
             request.execute(parameters, display)
     finally:
@@ -127,7 +127,7 @@ def _arguments(lab: Lab, parsed: Dockerfile, given: Mapping[str, str]) -> dict[s
     return arguments
 
 
-def _warm_cache(lab: Lab, parsed: Dockerfile, target: str | None, arguments: Mapping[str, str]) -> None:
+def warm_cache(lab: Lab, parsed: Dockerfile, target: str | None, arguments: Mapping[str, str]) -> None:
     """Put the prefix of the Dockerfile, `FROM` and `WORKDIR`, into the build cache before the build itself begins.
 
     While a build runs, BuildKit holds the steps that it has executed in a way in which another build that begins with

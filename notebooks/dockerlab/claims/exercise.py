@@ -6,10 +6,12 @@ as it should is a solution.
 
 from __future__ import annotations
 
+import html
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from .. import folders
 from ..errors import LabError
 from ..lab import workspace
 from ..lab.lab import Lab
@@ -58,6 +60,23 @@ class NotYet(Exception):
         return f"{self.observed} Look next at {self.next}" if self.next else self.observed
 
 
+Measure = Callable[[Path], str]
+"""Takes the reader's folder, returns what it observed, and raises `NotYet` where the task is not solved."""
+
+
+@dataclass(frozen=True)
+class LessonExercise:
+    """An exercise of a lesson, as the lesson's module has it.
+
+    Attributes:
+        given: the text of each file, by its path in the reader's folder.
+        check: measures the reader's version, with the open lab.
+    """
+
+    given: Mapping[str, str]
+    check: Callable[[Lab, Path], str]
+
+
 @dataclass(frozen=True)
 class Exercise:
     """The reader's files, and the files as they were given.
@@ -65,24 +84,40 @@ class Exercise:
     Attributes:
         folder: where the reader works. Nothing in it is ever overwritten.
         given: the text of each file as it was given, by its path in the folder.
+        measure: what `check` does, where it is given nothing.
     """
 
     folder: Path
     given: Mapping[str, str]
+    measure: Measure | None = None
+
+    def __repr__(self) -> str:
+        return f"Your files, in {workspace.shown(self.folder)}: {', '.join(self.given)}"
+
+    def _repr_html_(self) -> str:
+        root = folders.workspaces()
+        links = [
+            f'<a href="{html.escape((self.folder / name).relative_to(root).as_posix())}">{html.escape(name)}</a>'
+            for name in self.given
+        ]
+        return f"<p>Your files, in <code>{html.escape(workspace.shown(self.folder))}</code>: {', '.join(links)}</p>"
 
     @property
     def attempted(self) -> bool:
         """Whether any file differs from what was given: changed, added or removed."""
         return workspace.is_attempted(self.folder)
 
-    def check(self, measure: Callable[[Path], str]) -> ExerciseCheck:
+    def check(self, measure: Measure | None = None) -> ExerciseCheck:
         """Measure the reader's version.
 
+        An error of the laboratory (a build that fails, an application that never listens) is a "not yet", too: it says
+        itself what to do.
+
         Args:
-            measure: takes the folder, returns what it observed, and raises `NotYet` where the task is not solved. An
-                error of the laboratory (a build that fails, an application that never listens) is a "not yet", too: it
-                says itself what to do.
+            measure: how, where the exercise has no `measure` of its own.
         """
+        if (measure := measure or self.measure) is None:
+            raise ValueError("an exercise without a module is checked by what it is given")
         if not self.attempted:
             return ExerciseCheck("not attempted", self.folder.name)
         try:
@@ -93,15 +128,18 @@ class Exercise:
             return ExerciseCheck("not yet", str(error))
 
 
-def exercise(lab: Lab, given: Mapping[str, str], *, folder: str = workspace.EXERCISE) -> Exercise:
+def lay_out(
+    lab: Lab, given: Mapping[str, str], *, folder: str = workspace.EXERCISE, measure: Measure | None = None
+) -> Exercise:
     """Lay out an exercise in a folder of the workspace. Files that are there already are the reader's, and stay.
 
     Args:
         lab: the open lab.
         given: the text of each file, by its path in the folder.
         folder: `your_turn`; for a second exercise of the same lesson `your_turn_2`.
+        measure: what the exercise's `check` does.
 
     Raises:
         ValueError: a folder of another name would not be kept for the reader.
     """
-    return Exercise(workspace.lay_out(lab.workspace / folder, given), dict(given))
+    return Exercise(workspace.lay_out(lab.workspace / folder, given), dict(given), measure)

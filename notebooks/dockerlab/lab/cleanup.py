@@ -5,6 +5,7 @@ Objects are found by label. The build cache carries no labels: its records are i
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,8 +14,11 @@ import docker
 from docker.errors import APIError, NotFound
 
 from .. import labels
+from ..labels import OWNER, Owner
 from ..wait import tries
 from . import ledger
+
+_LAB_ID = re.compile(r"[0-9a-f]{8}")
 
 _PATIENCE_SECONDS = 90
 """How long the engine may refuse to remove something: a container that is being killed takes up to ten, and one with
@@ -46,10 +50,9 @@ class Labelled:
         return self.labels.get(labels.LAB, "")
 
     @property
-    def is_dead(self) -> bool:
-        """Whether the process that made it has ended."""
-        owner = labels.Owner.parse(self.labels.get(labels.OWNER, ""))
-        return owner is not None and owner.is_dead()
+    def owner(self) -> Owner | None:
+        """The process that made it; None where its labels name none: it was made by a typed command."""
+        return Owner.parse(self.labels.get(OWNER, ""))
 
 
 def labelled(client: docker.DockerClient) -> list[Labelled]:
@@ -69,6 +72,21 @@ def labelled(client: docker.DockerClient) -> list[Labelled]:
     return found + [_image(item, name) for item in images for name in _names_of_ours(item)]
 
 
+def dead(found: Iterable[Labelled]) -> list[Labelled]:
+    """What dead labs left, of everything that carries a lab's label.
+
+    What the laboratory made names its owner. What a lesson made by a typed command names its lab only: it lives as long
+    as something else of that lab, and each lab has a volume that names its owner from its first moment to its last.
+    """
+    found = list(found)
+    living = {item.lab for item in found if item.owner and not item.owner.is_dead()}
+    return [
+        item
+        for item in found
+        if (item.owner.is_dead() if item.owner else _LAB_ID.fullmatch(item.lab) and item.lab not in living)
+    ]
+
+
 def _image(image: Mapping[str, Any], name: str) -> Labelled:
     return Labelled("image", name, name, image["Labels"])
 
@@ -80,12 +98,15 @@ _NO_NAME = ("<none>:<none>", "<none>@<none>")
 def _names_of_ours(image: Mapping[str, Any]) -> list[str]:
     """The names under which an image with a lab's label is ours: its id, if it has no name at all.
 
-    An image that the reader made from one of ours has inherited its labels. By its name we know that it is theirs.
+    An image that the reader made from one of ours has inherited its labels. By its name we know that it is theirs: ours
+    have the lab's id in it, as `Lab.tag` gives it, or as a lesson types it (``--tag web-$LAB``).
     """
     names = [name for name in image["RepoTags"] or [] if name not in _NO_NAME]
     if not names and all(name in _NO_NAME for name in image["RepoDigests"] or []):
         return [image["Id"]]
-    return [name for name in names if name.startswith(f"dockerlab/{image['Labels'][labels.LAB]}:")]
+    lab = image["Labels"][labels.LAB]
+    typed = re.compile(rf"[^/:]+-{re.escape(lab)}:latest")
+    return [name for name in names if name.startswith(f"dockerlab/{lab}:") or typed.fullmatch(name)]
 
 
 def _is_of_a_reader(container: Mapping[str, Any], image: Mapping[str, Any] | None) -> bool:
@@ -161,16 +182,16 @@ def remove_containers(client: docker.DockerClient, lab: str) -> None:
 def sweep(client: docker.DockerClient) -> list[str]:
     """Remove what labs left whose process is dead: a killed kernel, a crashed audit. Return what was removed."""
     found = labelled(client)
-    dead = [item for item in found if item.is_dead]
-    _remove(client, dead)
-    if dead == found:
+    left = dead(found)
+    _remove(client, left)
+    if left == found:
         ledger.prune(client, lambda: bool(labelled(client)))
-    return [str(item) for item in dead]
+    return [str(item) for item in left]
 
 
 def leftovers(client: docker.DockerClient) -> list[str]:
     """What dead labs left on the engine, a line each."""
-    return [str(item) for item in labelled(client) if item.is_dead]
+    return [str(item) for item in dead(labelled(client))]
 
 
 def clean(client: docker.DockerClient) -> list[str]:

@@ -83,6 +83,10 @@ class Lab:
         """A tag for an image that no other lab on this engine has; made of the short name as by `name`."""
         return f"dockerlab/{self.id}:{_SPECIAL.sub('-', short).strip('-.') or 'image'}"
 
+    def typed(self, short: str) -> str:
+        """The name that a lesson's typed commands give a container or an image: ``web-$LAB``."""
+        return f"{short}-{self.id}"
+
     def close(self) -> Closed:
         """Remove all that this lab made on the engine. Safe to call twice. The workspace stays for the reader to look
         at.

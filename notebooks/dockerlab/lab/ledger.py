@@ -20,6 +20,9 @@ from .. import folders, labels
 from ..engine import discovery
 from . import build_cache
 
+_SENT_BY_COMMAND_LINE = "local source for "
+"""How the records of the files begin that the docker command line sends for a build."""
+
 _BEGUN, _ENDED = ".json", ".ended"
 
 _CLOCKS_SECONDS = 5
@@ -65,7 +68,7 @@ def note_build_records(client: docker.DockerClient, ids: Iterable[str]) -> None:
         ledger.update(ids)
 
 
-def begin_build(client: docker.DockerClient, instructions: Sequence[str]) -> Path:
+def begin_build(client: docker.DockerClient, instructions: Sequence[str], *, is_typed: bool = False) -> Path:
     """Write down that a build begins, so that its records are found without their ids.
 
     A build whose process is killed can note none. And a record may have another id later on than when the build noted
@@ -75,17 +78,31 @@ def begin_build(client: docker.DockerClient, instructions: Sequence[str]) -> Pat
 
     Args:
         instructions: the instructions that are carried out, as the Dockerfile has them.
+        is_typed: whether the docker command line builds: what it sends leaves records of its own.
     """
     folder = begun_builds(client)
     folder.mkdir(exist_ok=True)
-    began = {"owner": str(labels.Owner.current()), "began": time.time(), "instructions": list(instructions)}
+    began = {
+        "owner": str(labels.Owner.current()),
+        "began": time.time(),
+        "instructions": list(instructions),
+        "is_typed": is_typed,
+    }
     with tempfile.NamedTemporaryFile("w", dir=folder, suffix=".new", delete=False) as file:
         json.dump(began, file)
     return Path(file.name).rename(Path(file.name).with_suffix(_BEGUN))
 
 
-def end_build(begun: Path) -> None:
-    """Write down that a build has ended, well or not."""
+def end_build(begun: Path, instructions: Sequence[str] = ()) -> None:
+    """Write down that a build has ended, well or not.
+
+    Args:
+        begun: what `begin_build` returned.
+        instructions: those that were not known when it began.
+    """
+    if instructions:
+        known = json.loads(begun.read_text())
+        begun.write_text(json.dumps({**known, "instructions": [*known["instructions"], *instructions]}))
     begun.touch()
     begun.rename(begun.with_suffix(_ENDED))
 
@@ -129,8 +146,9 @@ def _made_by_builds(client: docker.DockerClient, records: Iterable[build_cache.R
             latest = path.stat().st_mtime + _CLOCKS_SECONDS + (0 if has_ended else _CANCEL_SECONDS)
             for when, record in created:
                 description = record.get("Description", "")
-                if earliest <= when <= latest and any(
-                    build_cache.is_work_of(instruction, description) for instruction in begun["instructions"]
+                if earliest <= when <= latest and (
+                    (begun.get("is_typed") and description.startswith(_SENT_BY_COMMAND_LINE))
+                    or any(build_cache.is_work_of(instruction, description) for instruction in begun["instructions"])
                 ):
                     found.add(record["ID"])
             if has_ended or time.time() > latest:  # until then, the engine may still be finishing a step

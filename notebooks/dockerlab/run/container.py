@@ -306,6 +306,35 @@ def serve(
     return service
 
 
+def until_logged(lab: Lab, name: str, text: str, seconds: float = 60) -> None:
+    """Wait until a container that a typed command started has printed a text.
+
+    Args:
+        lab: the open lab.
+        name: of the container, without ``-$LAB``: ``web``.
+        text: what to wait for in its log.
+        seconds: how long it may take.
+
+    Raises:
+        LabError: there is no such container; it ended, or time was up, before it had printed that.
+    """
+    with container_errors_explained(lab, name):
+        container = lab.client.containers.get(lab.typed(name))
+        for _ in tries(seconds, every=0.1):
+            container.reload()
+            log = container.logs().decode(errors="replace")
+            if text in log:
+                return
+            if container.status == "exited":
+                break
+    tail = log.strip().splitlines()[-1:] or ["(nothing)"]
+    raise LabError(
+        f"{lab.typed(name)} has not printed {text!r}: it is {container.status}, and the last line of its log is: "
+        f"{tail[0][:LINE_LENGTH]}",
+        f"Look at its log: docker logs {lab.typed(name)}",
+    )
+
+
 def _port(value: int | str | None) -> int | None:
     """A port as a number; learners write it as a text, too."""
     if value is None:

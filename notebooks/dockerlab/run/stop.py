@@ -18,7 +18,7 @@ from ..lab.lab import Lab
 from ..records import Build, Event, Request, Stop
 from ..wait import until
 from . import traffic
-from .container import Service, errors_explained, serve
+from .container import Service, container_errors_explained, errors_explained, serve
 
 STARTUP = "lifespan: startup"
 SHUTDOWN = "lifespan: shutdown"
@@ -238,6 +238,28 @@ def stop_side_by_side(lab: Lab, variants: Mapping[str, Variant], *, grace: int =
 
 
 # --- the engine's events ---------------------------------------------------------------------------------------------
+
+
+def ended(lab: Lab, name: str, *, shutdown_marker: str = SHUTDOWN) -> dict[str, int | bool]:
+    """How a container ended that typed commands started and stopped, in the names of a claim.
+
+    Args:
+        lab: the open lab.
+        name: of the container, without ``-$LAB``.
+        shutdown_marker: what its application prints at the end of its shutdown code.
+
+    Returns:
+        Its ``exit_code``, and whether the ``shutdown_ran``.
+
+    Raises:
+        LabError: there is no such container, or it still runs.
+    """
+    with container_errors_explained(lab, name):
+        container = lab.client.containers.get(lab.typed(name))
+        state, log = container.attrs["State"], container.logs().decode(errors="replace")
+    if state["Running"]:
+        raise LabError(f"{lab.typed(name)} still runs.", f"Stop it: docker stop {lab.typed(name)}")
+    return {"exit_code": state["ExitCode"], "shutdown_ran": shutdown_marker in log}
 
 
 @dataclass(frozen=True)
