@@ -1,6 +1,6 @@
 """Ink on a soft grey card, the same in every theme: it does not glare in a dark one.
 
-The hues are Okabe and Ito's, which differ for colour-blind readers, too; darker than theirs, so that they stand out from
+The hues are Okabe and Ito's, which differ for colour-blind readers, too. They are darker than theirs, to stand out from
 the card. Still, no figure tells anything by colour alone.
 """
 
