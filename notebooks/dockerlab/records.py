@@ -202,6 +202,8 @@ class Stop:
         events: what happened when, in order.
         requests: the fate of the requests that were in flight. Their `started_seconds` count from the stop signal, as
             those of the events do, and so are negative.
+        drain_seconds: how long the application lets requests in flight run on before it cancels them, as told by
+            whoever configured it; None where no such limit is known.
     """
 
     name: str
@@ -213,6 +215,7 @@ class Stop:
     grace_seconds: int
     events: tuple[Event, ...] = ()
     requests: tuple[Request, ...] = ()
+    drain_seconds: float | None = None
 
     @property
     def outcome(self) -> str:

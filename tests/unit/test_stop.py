@@ -8,7 +8,7 @@ import pytest
 from dockerlab.errors import AppCrashed, LabError
 from dockerlab.records import Request
 from dockerlab.run.container import Service
-from dockerlab.run.stop import _counted_from, stop
+from dockerlab.run.stop import Variant, _counted_from, stop, stop_side_by_side
 
 BEGAN = 1_795_517_339_418_363_661
 """When the stop signal was sent, in nanoseconds since the epoch."""
@@ -133,6 +133,19 @@ def test_the_markers_can_be_others():
     log = [("up", -5), ("down", 0.1)]
     engine = Engine((TERM, 0), (("die", None), 0.2), log=log)
     assert stopped(engine, startup_marker="up", shutdown_marker="down").shutdown_ran
+
+
+def test_the_drain_timeout_is_what_the_caller_says(monkeypatch):
+    ended = (TERM, 0), (("die", None), 0.2)
+    assert stopped(Engine(*ended)).drain_seconds is None
+    engines = {"drains": Engine(*ended), "waits": Engine(*ended)}
+    variants = {"drains": Variant("shop", drain=2), "waits": Variant("shop", ["--timeout-graceful-shutdown", "8"])}
+    services = {
+        name: Service(SimpleNamespace(client=engine.client, engine=engine), name, engine, None, "/")
+        for name, engine in engines.items()
+    }
+    monkeypatch.setattr("dockerlab.run.stop.serve_side_by_side", lambda lab, variants: contextlib.nullcontext(services))
+    assert [record.drain_seconds for record in stop_side_by_side(None, variants)] == [2, None]
 
 
 def test_who_ended_before_the_signal_has_crashed():

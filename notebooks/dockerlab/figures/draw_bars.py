@@ -63,7 +63,7 @@ def sizes(contents: Mapping[str, ImageContent], parts: Mapping[str, str]) -> Pic
         do = "Give at least one image's content: sizes({'page': content(lab, image)}, parts)."
         raise LabError("There is no image to draw.", do)
     names = list(dict.fromkeys([*parts.values(), OTHER]))
-    fills = {name: FILLS[min(number, len(FILLS) - 1)] for number, name in enumerate(names)} | {BASE: (colors.EDGE, "")}
+    fills = {name: FILLS[min(number, len(FILLS) - 1)] for number, name in enumerate(names)} | {BASE: (colors.GRAY, "")}
     rows = [(BASE, {BASE: next(iter(contents.values())).base_bytes})]
     rows += [(name, _summed(image.layers, parts, names)) for name, image in contents.items()]
     totals = [sum(row.values()) for _, row in rows]

@@ -22,9 +22,6 @@ _STRIP = 9
 _BAR = 4
 _BETWEEN = 26
 
-_BUILT = "#e6f1f8"
-_CACHED_EDGE = "#aab2bd"
-
 _SHARED = ("FROM", "WORKDIR")
 """Left out of the alternative text: they cost next to nothing, and whether they are cached depends on what else was
 built on the engine."""
@@ -94,9 +91,9 @@ def _block(canvas: Canvas, x: float, y: float, width: float, step: Step, longest
 
 
 def _box(canvas: Canvas, x: float, y: float, width: float, height: float, *, cached: bool) -> None:
-    edge = _CACHED_EDGE if cached else colors.BLUE
-    canvas.bar(x, y, width, height, "white" if cached else _BUILT, edge=edge)
-    canvas.bar(x, y, _STRIP, height, "white" if cached else colors.BLUE, "//////" if cached else "", edge=edge)
+    edge = colors.GRAY if cached else colors.BLUE
+    canvas.bar(x, y, width, height, colors.PAPER if cached else colors.TINT, edge=edge)
+    canvas.bar(x, y, _STRIP, height, colors.PAPER if cached else colors.BLUE, "//////" if cached else "", edge=edge)
 
 
 def _legend(canvas: Canvas, x: float, y: float) -> None:

@@ -114,7 +114,7 @@ def _box(canvas: Canvas, box: tuple[float, float, float], title: str, does: str,
     left, top, width = box
     style = "round,pad=0,rounding_size=6"
     canvas.axes.add_patch(
-        FancyBboxPatch((left, top), width, BOX, boxstyle=style, fc="white", ec=colors.MUTED, lw=points(1.2))
+        FancyBboxPatch((left, top), width, BOX, boxstyle=style, fc=colors.PAPER, ec=colors.MUTED, lw=points(1.2))
     )
     canvas.text(left + PADDING, _line(top, 0), title, SMALL, weight="bold")
     canvas.text(left + PADDING, _line(top, 1), does, SMALL - 1, colors.MUTED)

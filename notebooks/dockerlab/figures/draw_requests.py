@@ -25,9 +25,9 @@ _STYLES = (
     (colors.BLUE, ""),
     (colors.ORANGE, "//"),
     (colors.GREEN, ".."),
-    ("#cc79a7", "--"),
-    ("#56b4e9", "\\\\"),
-    ("#f0e442", "xx"),
+    (colors.PURPLE, "--"),
+    (colors.SKY, "\\\\"),
+    (colors.OLIVE, "xx"),
 )
 _LOST = (colors.RED, "xxxx")
 

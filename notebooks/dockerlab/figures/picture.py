@@ -37,7 +37,7 @@ class Picture:
     Attributes:
         figure: the matplotlib figure, to draw on or save in another format.
         alt: what the picture shows, for those who cannot see it. It stands in the notebook as the picture's plain text,
-            which is compared when the notebook is tested: verdicts belong in it, seconds do not.
+            which is compared when the notebook is tested: verdicts belong in it, measured seconds do not.
     """
 
     def __init__(self, figure: Figure, alt: str) -> None:

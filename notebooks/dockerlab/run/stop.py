@@ -57,6 +57,8 @@ class Variant:
         ready: a text to wait for in the log, where there is no HTTP to wait for.
         in_flight: the paths of requests that are in flight when it is stopped: ``("/slow?seconds=5",)``.
         grace: seconds of grace, where they differ from those of the others.
+        drain: the application's own drain timeout in seconds, where it has one. It is told here for the record and the
+            figures; `command` or `environment` sets it: ``--timeout-graceful-shutdown 2`` of Uvicorn.
     """
 
     image: str | Build
@@ -68,6 +70,7 @@ class Variant:
     ready: str = ""
     in_flight: Sequence[str] = ()
     grace: int | None = None
+    drain: float | None = None
 
 
 def stop(
@@ -78,6 +81,7 @@ def stop(
     startup_marker: str = STARTUP,
     shutdown_marker: str = SHUTDOWN,
     by: Callable[[], object] | None = None,
+    drain: float | None = None,
 ) -> Stop:
     """Stop a container as `docker stop` does, and observe it.
 
@@ -91,6 +95,7 @@ def stop(
         shutdown_marker: what it prints when its lifespan has ended, in each worker.
         by: what stops it, where that is not `docker stop`; it returns when the container has ended. `grace` is then how
             long it lets the engine wait.
+        drain: the application's own drain timeout in seconds, for the record; None where it has none.
 
     Raises:
         AppCrashed: the main process ended before the stop.
@@ -147,6 +152,7 @@ def stop(
         grace_seconds=grace,
         events=tuple(sorted(events, key=lambda event: event.seconds)),
         requests=_counted_from(signals[0].heard, sent, service.name, running) if running else (),
+        drain_seconds=drain,
     )
 
 
@@ -230,7 +236,7 @@ def stop_side_by_side(lab: Lab, variants: Mapping[str, Variant], *, grace: int =
     def end(name: str) -> Stop:
         variant = variants[name]
         seconds = grace if variant.grace is None else variant.grace
-        return stop(services[name], grace=seconds, in_flight=variant.in_flight)
+        return stop(services[name], grace=seconds, in_flight=variant.in_flight, drain=variant.drain)
 
     with serve_side_by_side(lab, variants) as services, ThreadPoolExecutor(max(len(variants), 1)) as pool:
         list(pool.map(lambda service: service.pid1, services.values()))  # so that only the stop is left to do
