@@ -70,7 +70,7 @@ def test_an_exercise_is_solved_by_typing(browser, jupyterlab, tmp_path):
 
     notebook = read(TYPED)
     part = parts(notebook)[0]
-    for path, text in solution(notebook, part.folder).items():
+    for path, text in solution(TYPED.stem, notebook, part.folder).items():
         reader.type_into(Path("workspace", TYPED.stem, path), text)
     reader.back_to(TYPED.name)
     assert not errors(reader.run_one(part.cells[-1].id))

@@ -246,7 +246,7 @@ WRONG: dict[str, list[Wrong]] = {
         Wrong(
             "exec, one step too early",
             {"your_turn/Dockerfile": [('CMD ["sh", "start.sh"]', "CMD exec sh start.sh")]},
-            "children are `[^,]*`\\. .*exit code 137.*the line that process 1 is carrying out",
+            "children are `[^,]*`\\. .*exit code 137.*the line that PID 1 is still executing",
         ),
         Wrong(
             "a trap, and one wait",
@@ -258,7 +258,7 @@ WRONG: dict[str, list[Wrong]] = {
                     )
                 ]
             },
-            "heard the signal and ended at once, exit code 143",
+            "received the signal and ended at once, exit code 143",
         ),
         Wrong(
             "the script is left out",

@@ -18,6 +18,7 @@ class Fault:
         find: a text that occurs exactly once in the lesson's code cells (the files that they write included).
         replace: what stands in its place.
         red_at: the id of the cell that has to fail; or several, of which any may.
+        error: the error's name, where a typed command has to fail, and not a claim.
     """
 
     lesson: str
@@ -25,6 +26,7 @@ class Fault:
     find: str
     replace: str
     red_at: str | tuple[str, ...]
+    error: str = ""
 
     @property
     def claims(self) -> tuple[str, ...]:
@@ -198,7 +200,7 @@ FAULTS: list[Fault] = [
         "the good Dockerfile has its CMD in shell form",
         'COPY ./app /code/app\n\nCMD ["fastapi", "run", "app/main.py", "--port", "80"]',
         "COPY ./app /code/app\n\nCMD fastapi run app/main.py --port 80",
-        "start-exec",
+        "claim-exec",
     ),
     Fault(
         "03_exec_or_shell",
@@ -207,63 +209,71 @@ FAULTS: list[Fault] = [
         '@app.get("/")\ndef read_root() -> dict[str, str]:\n    return {"Hello"',
         "\n\napp = FastAPI(lifespan=lifespan)\n\n\n"
         '@app.get("/")\ndef read_root() -> dict[str, str]:\n    return {"Hello"',
-        "stop-exec",
+        "claim-exec",
     ),
     Fault(
         "03_exec_or_shell",
         "the shell form says exec",
-        "COPY ./app /code/app\n\nCMD fastapi run",
-        "COPY ./app /code/app\n\nCMD exec fastapi run",
-        "start-shell",
+        "s#^CMD .*#CMD fastapi run",
+        "s#^CMD .*#CMD exec fastapi run",
+        "claim-shell",
     ),
     Fault(
         "03_exec_or_shell",
         "the entrypoint script forgets its exec",
-        'exec "$@"',
-        '"$@"',
-        "side-by-side",
+        """, 'exec "$@"')""",
+        """, '"$@"')""",
+        "claim-scripts",
     ),
     Fault(
         "03_exec_or_shell",
         "bash is given one plain command, and no pipe",
         " 2>&1 | tee server.log",
         "",
-        "side-by-side",
+        "claim-scripts",
     ),
     Fault(
         "03_exec_or_shell",
         "the shell form is started without --init",
-        '"shell form, --init": Variant(images["shell form"], init=True)',
-        '"shell form, --init": Variant(images["shell form"])',
-        "side-by-side",
+        '"shell form, --init": Variant(image, command=["sh", "-c", COMMAND], init=True)',
+        '"shell form, --init": Variant(image, command=["sh", "-c", COMMAND])',
+        "claim-init",
     ),
     Fault(
         "03_exec_or_shell",
         "the grace period is shorter than the request",
         "in_flight=long, grace=12",
         "in_flight=long, grace=5",
-        "flight",
+        "claim-flight",
     ),
     Fault(
         "03_exec_or_shell",
         "the stream ends by itself",
         "while True:",
         "while count < 8:",
-        "flight",
+        "claim-flight",
     ),
     Fault(
         "03_exec_or_shell",
         "the drain timeout is longer than the grace period",
         '"1 uvicorn, 2 s": Variant(exec_form, command=[*uvicorn, drain, "2"]',
         '"1 uvicorn, 2 s": Variant(exec_form, command=[*uvicorn, drain, "8"]',
-        "drain",
+        "claim-drain",
     ),
     Fault(
         "03_exec_or_shell",
         "the environment variable is misspelt",
         '{"UVICORN_TIMEOUT_GRACEFUL_SHUTDOWN": "2"}',
         '{"UVICORN_GRACEFUL_SHUTDOWN_TIMEOUT": "2"}',
-        "drain",
+        "claim-drain",
+    ),
+    Fault(
+        "03_exec_or_shell",
+        "a typed command fails",
+        "--tag exec-$LAB --file project/exec.Dockerfile",
+        "--tag exec-$LAB --file project/exec.Dockerfil",
+        "start-exec",
+        error="CalledProcessError",
     ),
     Fault(
         "04_layer_cache",

@@ -73,7 +73,10 @@ class Lesson(IPyNbFile):
                 self, name=cell.cell.get("id", cell.name), cell_num=cell.cell_num, cell=cell.cell, options=cell.options
             )
             if "claim" in item.cell.metadata.get("tags", []):
-                item.user_properties += [("claims", 1), ("assertions of claims", len(rules.asserts(item.cell.source)))]
+                item.user_properties += [
+                    ("claims", 1),
+                    ("assertions of claims", len(rules.assertions(item.cell.source))),
+                ]
             yield item
 
 
@@ -96,9 +99,10 @@ class Cell(IPyNbCell):
         if lesson.failed and not (is_cleanup and lesson.kernel.is_alive()):
             pytest.skip(f"not run, since {lesson.failed} failed")
         try:
+            labs = labs_of(self._kernel) if is_cleanup else []
             self._run()
             if is_cleanup and not lesson.failed:
-                self._refuse_leftovers()
+                self._refuse_leftovers(labs)
         except BaseException:
             lesson.failed = lesson.failed or self.name
             raise
@@ -116,28 +120,47 @@ class Cell(IPyNbCell):
         if self.parent.timed_out:
             self.raise_cell_error(f"The cell was not done after {seconds:g} s.")
 
-    def _refuse_leftovers(self) -> None:
+    @property
+    def _kernel(self) -> labels.Owner:
+        return labels.Owner.of(psutil.Process(self.parent.kernel.km.provisioner.pid))
+
+    def _refuse_leftovers(self, labs: list[str]) -> None:
         """Hole: what a lesson leaves on the engine is swept by the next lesson before anyone has seen it.
 
-        While this kernel lives, nobody sweeps what it made.
+        While this kernel lives, nobody sweeps what it made. What a typed command made names its lab only.
         """
-        kernel = psutil.Process(self.parent.kernel.km.provisioner.pid)
-        owner = labels.Owner.of(kernel)
-        if left := made_by(owner):
+        wanted = [f"{labels.OWNER}={self._kernel}", *(f"{labels.LAB}={lab}" for lab in labs)]
+        if left := list(dict.fromkeys(item for label in wanted for item in labelled_with(label))):
             self.raise_cell_error(f"The lesson has ended, and this is still on the engine: {', '.join(left)}.")
 
     def reportinfo(self) -> tuple:
         return self.path, 0, f"{self.path.name}::{self.name}"
 
 
+def labs_of(owner: labels.Owner) -> list[str]:
+    """The ids of the labs that a process has open."""
+    try:
+        client = engine.find().client()
+    except LabError:
+        return []
+    with contextlib.closing(client):
+        found = client.volumes.list(filters={"label": f"{labels.OWNER}={owner}"})
+        return [item.attrs["Labels"][labels.LAB] for item in found]
+
+
 def made_by(owner: labels.Owner) -> list[str]:
     """All that one process made on the engine, and that is still there."""
+    return labelled_with(f"{labels.OWNER}={owner}")
+
+
+def labelled_with(label: str) -> list[str]:
+    """All on the engine that carries a label with its value."""
     try:
         client = engine.find().client()
     except LabError:
         return []  # with no engine the lesson has failed already
     with contextlib.closing(client):
-        filters = {"label": f"{labels.OWNER}={owner}"}
+        filters = {"label": label}
         return [
             *(f"container {item.name}" for item in client.containers.list(all=True, filters=filters)),
             *(f"network {item.name}" for item in client.networks.list(filters=filters)),

@@ -22,6 +22,7 @@ import nbformat
 import rules
 import sanitize
 from dockerlab import engine
+from dockerlab.claims.question import WIDGET
 from dockerlab.lab import cleanup
 from execute import copy_of_lessons, execute, lessons, read
 from nbformat import NotebookNode
@@ -39,13 +40,15 @@ def normalised(old: NotebookNode, new: NotebookNode, *, all_outputs: bool = Fals
     result = copy.deepcopy(new)
     result.metadata = nbformat.from_dict(rules.METADATA)
     for cell in result.cells:
-        tags = cell.metadata.get("tags")
-        cell.metadata = nbformat.from_dict({"tags": tags} if tags else {})
+        folded = {"jupyter": rules.FOLDED} if cell.metadata.get("jupyter") == rules.FOLDED else {}
+        tags = {"tags": cell.metadata.tags} if cell.metadata.get("tags") else {}
+        cell.metadata = nbformat.from_dict(folded | tags)
     for number, (cell, before) in enumerate(zip(code_cells(result), code_cells(old), strict=True), start=1):
         if not all_outputs and sanitize.same(before.outputs, cell.outputs):
             cell.outputs = copy.deepcopy(before.outputs)
         cell.execution_count = number
         for output in cell.outputs:
+            output.get("data", {}).pop(WIDGET, None)  # there is no kernel to hear it
             if output.output_type == "execute_result":
                 output.execution_count = number
     return result

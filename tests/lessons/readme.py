@@ -7,7 +7,7 @@ import base64
 from execute import NOTEBOOKS, read
 
 PICTURE = NOTEBOOKS / "images" / "timeline.png"
-LESSON, CELL = "03_exec_or_shell.ipynb", "side-by-side-timeline"
+LESSON, CELL = "03_exec_or_shell.ipynb", "init"
 
 
 def picture() -> bytes:

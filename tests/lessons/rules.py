@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import ast
 import functools
+import importlib.util
 import json
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import nbformat
+from dockerlab.claims.lesson import claims_of
 from IPython.core.inputtransformer2 import TransformerManager
 from nbformat import NotebookNode
 
@@ -22,8 +24,18 @@ METADATA = {
 }
 """The metadata of every committed notebook: no version, no path, no time."""
 
+FOLDED = {"source_hidden": True}
+METADATA_OF_CELLS = [{"tags": []}, {"tags": [], "jupyter": FOLDED}]
+"""What cells may have beside their tags: JupyterLab shows a folded one as a bar, and its output."""
+
+MOST_CELLS, MOST_WORDS, MOST_LINES = 45, 2_000, 20
+"""Of a lesson: cells; words, without code; lines of a cell that writes no file."""
+
 HINTS = ["Hint 1: where to look", "Hint 2: what decides", "Hint 3: what to change"]
 SOLUTION = "A solution"
+
+PIPE = re.compile(r"\bdocker logs\b.*\| (grep|tail)\b")
+"""What may stand behind a pipe: it ends with an error where there is no log."""
 
 Rule = Callable[[NotebookNode, str], Iterator[str]]
 RULES: list[Rule] = []
@@ -55,8 +67,18 @@ def metadata(notebook: NotebookNode, name: str) -> Iterator[str]:
     """Versions, times and the state of somebody's window make a difference that nobody meant."""
     if notebook.metadata != METADATA:
         yield f"the notebook's metadata is {json.dumps(notebook.metadata)}; `make notebooks` normalises it"
-    if extra := [cell.get("id") for cell in notebook.cells if cell.metadata.keys() - {"tags"}]:
+    if extra := [cell.get("id") for cell in notebook.cells if {**cell.metadata, "tags": []} not in METADATA_OF_CELLS]:
         yield f"there is more than tags in the metadata of {', '.join(extra)}; `make notebooks` removes it"
+
+
+@rule
+def folded(notebook: NotebookNode, name: str) -> Iterator[str]:
+    """What the reader needs is on screen: predictions and claims are folded cells of their own, and nothing else is."""
+    for cell in notebook.cells:
+        is_folded = cell.metadata.get("jupyter") == FOLDED
+        called = {ast.unparse(call.func) for call in calls(cell.source)} if cell.cell_type == "code" else set()
+        if is_folded != bool(called & {"predict", "claim"}):
+            yield f"{cell.id} is {'' if is_folded else 'not '}folded: predictions and claims are, and nothing else is"
 
 
 @rule
@@ -89,12 +111,18 @@ def outputs(notebook: NotebookNode, name: str) -> Iterator[str]:
 
 @rule
 def shell(notebook: NotebookNode, name: str) -> Iterator[str]:
-    """`!false` passes, `%%bash` looks at its last command only, and `subprocess.run` looks only where it is told to."""
+    """`%%bash` looks at its last command only, and `subprocess.run` looks only where it is told to."""
     for cell in code_cells(notebook):
         code = TransformerManager().transform_cell(cell.source)
         for method, magic in re.findall(r"^.*\bget_ipython\(\)\.(\w+)\('(\w*)", code, re.MULTILINE):
-            if (method, magic) != ("run_cell_magic", "writefile"):
-                yield f"{cell.id} uses {magic if 'magic' in method else 'a ! command'}: use subprocess.run or the SDK"
+            if (method, magic) != ("run_cell_magic", "writefile") and method != "system":
+                yield f"{cell.id} uses {magic if 'magic' in method else method}: use a ! command, which raises"
+        for command in re.findall(r"^.*\bget_ipython\(\)\.system\(.*$", code, re.MULTILINE):
+            made = re.search(r"\bdocker (run|create|build|(?:network|volume) create)\b", command)
+            if made and "--label $LABEL" not in command:
+                yield f"{cell.id} has a `docker {made[1]}` without --label $LABEL: nothing would find what it makes"
+            if re.search(r"[|;&]", command.replace("2>&1", "")) and not PIPE.search(command):
+                yield f"{cell.id} has a ! command whose failure is hidden by what follows it: {command.strip()}"
         for call in calls(code):
             keywords = {keyword.arg: ast.unparse(keyword.value) for keyword in call.keywords}
             match ast.unparse(call.func):
@@ -109,7 +137,7 @@ def tags(notebook: NotebookNode, name: str) -> Iterator[str]:
     """`raises-exception` passes a cell that raises nothing, and the other tags of nbval stop it from comparing."""
     for cell in code_cells(notebook):
         for tag in cell.metadata.get("tags", []):
-            if tag not in {"claim", "cleanup"}:
+            if tag not in {"claim", "cleanup", "predict"}:
                 yield f"{cell.id} has the tag {tag}; catch and assert, or sanitise"
         if found := re.search(r"^\s*#\s*(NBVAL|PYTEST)_\w+", cell.source, re.MULTILINE):
             yield f"{cell.id} has the comment {found.group().strip()}; catch and assert, or sanitise"
@@ -122,10 +150,9 @@ def anatomy(notebook: NotebookNode, name: str) -> Iterator[str]:
     headings = re.findall(r"^# (.*)$", prose, re.MULTILINE)
     if len(headings) != 1 or not headings[0].endswith("?"):
         yield f"there must be one H1, a question: {headings}"
-    if "**Predict" not in prose:
-        yield "nothing is predicted"
-
     cells = code_cells(notebook)
+    if "**Predict" not in prose and not any("predict" in cell.metadata.get("tags", []) for cell in cells):
+        yield "nothing is predicted"
     set_up = [cell.id for cell in cells for call in calls(cell.source) if ast.unparse(call.func) == "open_lab"]
     if not cells or set_up != [cells[0].id] or f'open_lab("{name}")' not in cells[0].source:
         yield f'open_lab("{name}") must be called once, in the first code cell; it is called in {set_up}'
@@ -136,8 +163,39 @@ def anatomy(notebook: NotebookNode, name: str) -> Iterator[str]:
     if not tagged["claim"]:
         yield "no cell has the tag claim"
     for cell in tagged["claim"]:
-        if not asserts(cell.source):
+        if not assertions(cell.source):
             yield f"{cell.id} has the tag claim, and asserts nothing"
+
+
+@rule
+def claims(notebook: NotebookNode, name: str) -> Iterator[str]:
+    """A lesson holds each of its claims once, and asks its question before; and it is as long as a reader stays."""
+    if not has_module(name):
+        return
+    known = claims_of(name)
+    asked = [ids for cell in code_cells(notebook) for ids in _first_arguments(cell, "predict")]
+    held = [ids for cell in code_cells(notebook) for ids in _first_arguments(cell, "claim")]
+    if held != list(known):
+        yield f"the lesson holds {', '.join(held)}, and its module has {', '.join(known)}"
+    if asked != [each.id for each in known.values() if each.question]:
+        yield f"the lesson asks {', '.join(asked)}: each question of its module once, in the order of the claims"
+    if len(notebook.cells) > MOST_CELLS:
+        yield f"it has {len(notebook.cells)} cells, and {MOST_CELLS} are the most"
+    prose = re.sub(r"^```.*?^```", "", "\n".join(markdown(notebook)), flags=re.MULTILINE | re.DOTALL)
+    if (words := len(prose.split())) > MOST_WORDS:
+        yield f"it has {words} words, and {MOST_WORDS} are the most"
+    for cell in code_cells(notebook):
+        if len(lines := cell.source.splitlines()) > MOST_LINES and not lines[0].startswith("%%writefile"):
+            yield f"{cell.id} has {len(lines)} lines, and {MOST_LINES} are the most"
+
+
+def _first_arguments(cell: NotebookNode, function: str) -> list[str]:
+    return [ast.literal_eval(call.args[0]) for call in calls(cell.source) if ast.unparse(call.func) == function]
+
+
+def has_module(lesson: str) -> bool:
+    """Whether a lesson's claims and exercises are in a module."""
+    return importlib.util.find_spec(f"dockerlab.claims.lesson_{lesson[:2]}") is not None
 
 
 @rule
@@ -145,7 +203,7 @@ def exercises(notebook: NotebookNode, name: str) -> Iterator[str]:
     """Three hints, each a step closer, then a solution, all of them folded; and feedback in two parts."""
     cells = code_cells(notebook)
     number = sum(ast.unparse(call.func) == "exercise" for cell in cells for call in calls(cell.source))
-    if not number:
+    if not number or has_module(name):  # the module's exercises cannot be without hints and a solution
         return
     prose = "\n".join(markdown(notebook))
     folded = [
@@ -169,8 +227,10 @@ def markdown(notebook: NotebookNode) -> list[str]:
     return [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
 
 
-def asserts(source: str) -> list[ast.Assert]:
-    return [node for node in nodes(source) if isinstance(node, ast.Assert)]
+def assertions(source: str) -> list[str]:
+    """What a cell asserts, as text: the conditions, and each call of `claim`."""
+    conditions = [ast.unparse(node.test) for node in nodes(source) if isinstance(node, ast.Assert)]
+    return conditions + [ast.unparse(call) for call in calls(source) if ast.unparse(call.func) == "claim"]
 
 
 def calls(source: str) -> list[ast.Call]:

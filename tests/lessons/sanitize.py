@@ -13,7 +13,7 @@ from nbformat import NotebookNode
 from nbval.plugin import coalesce_streams, get_sanitize_patterns
 
 FILE = Path(__file__).with_name("sanitize.cfg")
-NOT_COMPARED = {"image/png"}
+NOT_COMPARED = {"image/png", "application/vnd.jupyter.widget-view+json"}
 
 
 def rules(text: str | None = None) -> dict[str, str]:

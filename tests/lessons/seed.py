@@ -6,7 +6,6 @@ what was executed: it is not executed again before the lesson's code, or what is
 
 from __future__ import annotations
 
-import ast
 import contextlib
 import copy
 import json
@@ -20,7 +19,7 @@ from dockerlab.lab import cleanup
 from execute import Red, execute, read
 from faults import Fault
 from nbformat import NotebookNode
-from rules import asserts, code_cells
+from rules import assertions, code_cells
 from shorten import digest, shortened
 
 SEEN_GREEN = Path(__file__).parent / "seen_green.json"
@@ -47,6 +46,10 @@ def prove(fault: Fault, notebooks: Path) -> None:
     red = run(short, notebooks)
     if red is None:
         raise Unproven(f"{fault}: the lesson did not notice")
+    if fault.error:
+        if (red.cell, red.error) != (fault.red_at, fault.error):
+            raise Unproven(f"{fault}: not {fault.error} at {fault.red_at}, but {red}")
+        return
     if "claim" not in red.tags:
         raise Unproven(f"{fault}: red at a cell that claims nothing: {red}")
     if red.cell not in fault.claims:
@@ -103,7 +106,7 @@ def make(fault: Fault, notebook: NotebookNode) -> None:
 
 
 def claims(notebook: NotebookNode) -> list[str]:
-    return [ast.unparse(found.test) for cell in code_cells(notebook) for found in asserts(cell.source)]
+    return [found for cell in code_cells(notebook) for found in assertions(cell.source)]
 
 
 def names(error: type[Exception]) -> set[str]:

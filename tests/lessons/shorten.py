@@ -23,6 +23,18 @@ from nbformat import NotebookNode
 from rules import code_cells
 
 UNNAMED: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+    "03_exec_or_shell": {
+        "stop-exec": ("start-exec",),
+        "claim-exec": ("stop-exec",),
+        "stop-shell": ("start-shell",),
+        "claim-shell": ("stop-shell",),
+        "scripts": ("start-exec",),
+        "side-by-side": ("scripts",),
+        "init": ("scripts",),
+        "flight": ("start-exec", "start-shell"),
+        "drain": ("start-exec",),
+        "predict-check": ("scripts",),
+    },
     "02_build_and_run": {"logs": ("not-a-number",)},
     "04_layer_cache": {"first-build": ("stamp-requirements",), "cache-mount": ("no-cache-dir", "cache-mount-first")},
     "05_compose": {"fail": ("migrate",)},
@@ -121,7 +133,7 @@ def _needed(cells: list[NotebookNode], unnamed: Mapping[str, tuple[str, ...]], i
     for cell in cells[1:]:
         own = statements[cell.id]
         uses = with_those_of_functions(_from_others(own))
-        if "claim" not in cell.metadata.get("tags", []) and uses <= known:
+        if not {"claim", "predict"} & {*cell.metadata.get("tags", [])} and uses <= known and not _types_docker(own):
             preparing.add(cell.id)
             known |= set().union(*(one.binds for one in own))
 
@@ -145,6 +157,10 @@ def _needed(cells: list[NotebookNode], unnamed: Mapping[str, tuple[str, ...]], i
                 needed = (needed - one.always) | with_those_of_functions(one.uses)
         kept[cell.id] = "\n".join(stay)
     return kept
+
+
+def _types_docker(cell: list[Statement]) -> bool:
+    return any("get_ipython().system('docker " in one.text for one in cell)
 
 
 def _from_others(cell: list[Statement]) -> set[str]:

@@ -7,6 +7,7 @@ that the reader finds in the lesson, so there is no second copy to go stale.
 from __future__ import annotations
 
 import ast
+import importlib
 import json
 import re
 from collections.abc import Mapping
@@ -18,6 +19,7 @@ import pytest
 import rules
 from answers import WRONG, Edit, Wrong
 from dockerlab import folders
+from dockerlab.claims.exercise import LessonExercise
 from execute import NOTEBOOKS, copy_of_lessons, lessons, read
 from nbformat import NotebookNode
 from rules import calls, code_cells
@@ -73,6 +75,25 @@ class Part:
 def parts(notebook: NotebookNode) -> list[Part]:
     """The exercises of a lesson."""
     cells = code_cells(notebook)
+    return _of_module(cells) or _of_notebook(cells)
+
+
+def _of_module(cells: list[NotebookNode]) -> list[Part]:
+    """Those of a module, `task = exercise("03", 2)`: the number is the folder's."""
+    found = []
+    for cell in cells:
+        for call in calls(cell.source):
+            if ast.unparse(call.func) == "exercise" and isinstance(call.args[0], ast.Constant):
+                number = call.args[1].value if len(call.args) > 1 else 1
+                variable = cell.source.split(" = ")[0]
+                (check,) = (each for each in cells if each.source == f"{variable}.check()")
+                folder = "your_turn" if number == 1 else f"your_turn_{number}"
+                found.append(Part(folder, variable, [cell, check]))
+    return found
+
+
+def _of_notebook(cells: list[NotebookNode]) -> list[Part]:
+    """Those whose files are given in the notebook itself."""
     named = [{ast.unparse(call.func).split(".")[-1]: call for call in calls(cell.source)} for cell in cells]
     found = []
     for first in (number for number, called in enumerate(named) if "exercise" in called):
@@ -83,8 +104,16 @@ def parts(notebook: NotebookNode) -> list[Part]:
     return found
 
 
-def solution(notebook: NotebookNode, folder: str) -> dict[str, str]:
+def of_module(lesson: str, folder: str) -> LessonExercise:
+    """The exercise of a lesson's module that is laid out in a folder."""
+    module = importlib.import_module(f"dockerlab.claims.lesson_{lesson[:2]}")
+    return module.EXERCISES[int(folder.removeprefix("your_turn").strip("_") or 1) - 1]
+
+
+def solution(lesson: str, notebook: NotebookNode, folder: str) -> dict[str, str]:
     """The files of an exercise's solution: in its `<details>`, each is a path in backticks and a fenced block."""
+    if rules.has_module(lesson):
+        return {f"{folder}/{name}": text for name, text in of_module(lesson, folder).solution.items()}
     prose = "\n".join(rules.markdown(notebook))
     details = re.findall(r"<details><summary>A solution</summary>(.*?)</details>", prose, re.DOTALL)
     block = re.compile(rf"^`({folder}/[^`\n]+)`:?\s*\n+```[\w-]*\n(.*?)^```", re.DOTALL | re.MULTILINE)
@@ -93,8 +122,10 @@ def solution(notebook: NotebookNode, folder: str) -> dict[str, str]:
     return found[0]
 
 
-def hints(notebook: NotebookNode) -> str:
-    """All hints of a lesson."""
+def hints(lesson: str, notebook: NotebookNode, folder: str) -> str:
+    """All hints of an exercise; of a lesson without a module, of all its exercises."""
+    if rules.has_module(lesson):
+        return "\n".join(of_module(lesson, folder).hints)
     prose = "\n".join(rules.markdown(notebook))
     return "\n".join(re.findall(r"<details><summary>Hint.*?</details>", prose, re.DOTALL))
 
@@ -146,7 +177,7 @@ def lines(texts: Mapping[str, str | list[Edit] | None]) -> set[str]:
 @pytest.mark.parametrize("lesson", WITH_EXERCISE)
 def test_the_solution_can_be_read_from_the_lesson(lesson):
     notebook = read(NOTEBOOKS / f"{lesson}.ipynb")
-    assert all(solution(notebook, part.folder) for part in parts(notebook))
+    assert all(solution(lesson, notebook, part.folder) for part in parts(notebook))
 
 
 @pytest.mark.parametrize("lesson", [name for name in WITH_EXERCISE if name[:2] <= "08"])
@@ -190,7 +221,7 @@ def test_what_is_left_for_an_exercise_uses_no_name_that_is_gone(lesson, name):
 def test_each_attempt_is_told_what_was_observed_in_it(lesson, name, tmp_path, record_property, monkeypatch):
     folder = copy_of_lessons(tmp_path)
     notebook = read(folder / f"{lesson}.ipynb")
-    solved, told_hints = solution(notebook, name), hints(notebook)
+    solved, told_hints = solution(lesson, notebook, name), hints(lesson, notebook, name)
     notebook = shortened_for(lesson, name, notebook)
     (part,) = (part for part in parts(notebook) if part.folder == name)
     attempts, told_given = lay_attempts(notebook, part, solved, WRONG.get(lesson, []))

@@ -6,6 +6,7 @@ import nbformat
 import pytest
 import rules
 import toy
+from execute import NOTEBOOKS, read
 from nbformat.v4 import new_markdown_cell, new_output
 from toy import claim, code
 
@@ -71,7 +72,11 @@ HOLES = [
     ("outputs", add_output("display_data", data={"application/vnd.jupyter.widget-view+json": {}})),
     ("outputs", add_output("display_data", data={"image/png": "AAAA", "text/plain": "<Figure>"})),
     ("outputs", add_output("stream", name="stdout", text="/home/ada/lab/x")),
-    ("shell", set_source("!false")),
+    ("shell", set_source("!docker run --detach alpine")),
+    ("shell", set_source("!docker build --tag web-$LAB .")),
+    ("shell", set_source("!docker inspect web | head -n 1")),
+    ("shell", set_source("!false; true")),
+    ("shell", set_source("!false || true")),
     ("shell", set_source("x = !false")),
     ("shell", set_source("%%bash\nfalse\ntrue")),
     ("shell", set_source("%sx false")),
@@ -80,6 +85,8 @@ HOLES = [
     ("shell", set_source("import os\nos.system('false')")),
     ("tags", lambda notebook, cells: cells["claim"].metadata.tags.append("raises-exception")),
     ("tags", lambda notebook, cells: cells["claim"].metadata.tags.append("nbval-ignore-output")),
+    ("folded", lambda notebook, cells: cells["claim"].metadata.update(jupyter=rules.FOLDED)),
+    ("folded", set_source("predict('toy.answer')")),
     ("tags", set_source("# NBVAL_IGNORE_OUTPUT\nprint(1)")),
     ("exercises", replace("task-intro", rules.HINTS[0], "Hint")),
     ("exercises", replace("task-intro", rules.HINTS[2], rules.HINTS[1])),
@@ -102,10 +109,41 @@ HOLES = [
 ]
 
 
+LESSON = read(NOTEBOOKS / "03_exec_or_shell.ipynb")
+
+
+def without(id):
+    return lambda cells: cells.pop(next(number for number, cell in enumerate(cells) if cell.id == id))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        without("claim-shell"),
+        without("predict-shell"),
+        lambda cells: cells[0].update(source=cells[0].source + " word" * rules.MOST_WORDS),
+        lambda cells: cells.extend(new_markdown_cell("") for _ in range(rules.MOST_CELLS)),
+        lambda cells: cells[1].update(source=cells[1].source + "\nlab" * rules.MOST_LINES),
+    ],
+    ids=[
+        "a claim that no cell holds",
+        "a question that is not asked",
+        "too many words",
+        "too many cells",
+        "a long cell",
+    ],
+)
+def test_a_lesson_holds_what_its_module_claims_and_has_its_size(change):
+    lesson = copy.deepcopy(LESSON)
+    assert not [*rules.claims(lesson, "03_exec_or_shell")]
+    change(lesson.cells)
+    assert len([*rules.claims(lesson, "03_exec_or_shell")]) == 1
+
+
 @pytest.mark.parametrize(("rule", "change"), HOLES, ids=[f"{rule}-{number}" for number, (rule, _) in enumerate(HOLES)])
 def test_each_hole_is_seen_by_its_rule(rule, change):
     assert broken(change) == [rule]
 
 
 def test_every_rule_has_been_seen_red():
-    assert {rule for rule, _ in HOLES} == {rule.__name__ for rule in rules.RULES}
+    assert {rule for rule, _ in HOLES} | {"claims"} == {rule.__name__ for rule in rules.RULES}

@@ -141,3 +141,26 @@ def test_an_image_that_loses_its_name_while_a_lab_is_removed_goes_too(monkeypatc
     api.remove_image = remove_image
     assert cleanup.remove_lab(SimpleNamespace(api=api), "0123abcd") == []
     assert api.removed == ["dockerlab/0123abcd:audit", "sha256:1"]
+
+
+@pytest.mark.parametrize("name", ["web-0123abcd:latest", "two-words-0123abcd:latest"])
+def test_an_image_that_a_lesson_s_typed_command_has_named_is_ours(cleaned, name):
+    assert cleaned(image(name)) == [name]
+
+
+@pytest.mark.parametrize("name", ["web-0123abcd:2", "ada/web-0123abcd:latest", "web-0123abcde:latest", "web:0123abcd"])
+def test_an_image_with_another_form_of_name_is_not(cleaned, name):
+    assert cleaned(image(name)) == []
+
+
+def test_what_a_typed_command_made_lives_as_long_as_its_lab():
+    """It names no owner; the volume of its lab does."""
+
+    def item(lab, owner=None):
+        return cleanup.Labelled("volume", "", "", {labels.LAB: lab} | ({labels.OWNER: owner} if owner else {}))
+
+    gone = f"{labels.Owner.current().host}/1/0"
+    living, dead = item("0123abcd", str(labels.Owner.current())), item("ffffffff", gone)
+    typed = {lab: item(lab) for lab in ("0123abcd", "ffffffff", "11111111", "hub")}
+    left = cleanup.dead([living, dead, *typed.values()])
+    assert left == [dead, typed["ffffffff"], typed["11111111"]]

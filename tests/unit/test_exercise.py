@@ -3,7 +3,8 @@
 from types import SimpleNamespace
 
 import pytest
-from dockerlab.claims.exercise import NotYet, exercise
+from dockerlab.claims.exercise import NotYet
+from dockerlab.claims.exercise import lay_out as exercise
 from dockerlab.errors import BuildFailed
 
 GIVEN = {"Dockerfile": "FROM scratch\n", "app/main.py": "app = None\n"}

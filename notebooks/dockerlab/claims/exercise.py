@@ -7,8 +7,9 @@ as it should is a solution.
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from .. import folders
@@ -71,10 +72,32 @@ class LessonExercise:
     Attributes:
         given: the text of each file, by its path in the reader's folder.
         check: measures the reader's version, with the open lab.
+        hints: where to look, what decides, what to change: each a step closer, none of them the solution.
+        solution: the text of each file that differs from the given one.
+        because: why that solves it.
     """
 
     given: Mapping[str, str]
     check: Callable[[Lab, Path], str]
+    hints: tuple[str, str, str]
+    solution: Mapping[str, str]
+    because: str
+
+    @property
+    def folded(self) -> Mapping[str, str]:
+        """What an exercise shows folded, as HTML by title: the three hints, then the solution."""
+        files = "".join(
+            f"<p><code>{html.escape(name)}</code></p><pre>{html.escape(text)}</pre>"
+            for name, text in self.solution.items()
+        )
+        titles = ("Hint 1: where to look", "Hint 2: what decides", "Hint 3: what to change")
+        shown = {title: _paragraph(hint) for title, hint in zip(titles, self.hints, strict=True)}
+        return {**shown, "A solution": _paragraph(self.because) + files}
+
+
+def _paragraph(text: str) -> str:
+    """Text as HTML, where what stands between backticks is code."""
+    return "<p>" + re.sub("`([^`]+)`", r"<code>\1</code>", html.escape(text)) + "</p>"
 
 
 @dataclass(frozen=True)
@@ -85,14 +108,16 @@ class Exercise:
         folder: where the reader works. Nothing in it is ever overwritten.
         given: the text of each file as it was given, by its path in the folder.
         measure: what `check` does, where it is given nothing.
+        folded: what is shown folded, as HTML by title.
     """
 
     folder: Path
     given: Mapping[str, str]
     measure: Measure | None = None
+    folded: Mapping[str, str] = field(default_factory=dict)
 
     def __repr__(self) -> str:
-        return f"Your files, in {workspace.shown(self.folder)}: {', '.join(self.given)}"
+        return f"Your files, in {self.folder.name}: {', '.join(self.given)}"
 
     def _repr_html_(self) -> str:
         root = folders.workspaces()
@@ -100,7 +125,10 @@ class Exercise:
             f'<a href="{html.escape((self.folder / name).relative_to(root).as_posix())}">{html.escape(name)}</a>'
             for name in self.given
         ]
-        return f"<p>Your files, in <code>{html.escape(workspace.shown(self.folder))}</code>: {', '.join(links)}</p>"
+        folded = "".join(
+            f"<details><summary>{title}</summary>{content}</details>" for title, content in self.folded.items()
+        )
+        return f"<p>Your files, in <code>{self.folder.name}</code>: {', '.join(links)}</p>{folded}"
 
     @property
     def attempted(self) -> bool:
@@ -129,7 +157,12 @@ class Exercise:
 
 
 def lay_out(
-    lab: Lab, given: Mapping[str, str], *, folder: str = workspace.EXERCISE, measure: Measure | None = None
+    lab: Lab,
+    given: Mapping[str, str],
+    *,
+    folder: str = workspace.EXERCISE,
+    measure: Measure | None = None,
+    folded: Mapping[str, str] | None = None,
 ) -> Exercise:
     """Lay out an exercise in a folder of the workspace. Files that are there already are the reader's, and stay.
 
@@ -138,8 +171,9 @@ def lay_out(
         given: the text of each file, by its path in the folder.
         folder: `your_turn`; for a second exercise of the same lesson `your_turn_2`.
         measure: what the exercise's `check` does.
+        folded: what it shows folded, as HTML by title.
 
     Raises:
         ValueError: a folder of another name would not be kept for the reader.
     """
-    return Exercise(workspace.lay_out(lab.workspace / folder, given), dict(given), measure)
+    return Exercise(workspace.lay_out(lab.workspace / folder, given), dict(given), measure, folded or {})

@@ -119,7 +119,7 @@ def exercise(of: str | Lab, given: int | Mapping[str, str] = 1, *, folder: str =
         raise LabError(f"Lesson {of} has {len(tasks)} exercises, and none is number {given}.", "Look at the number.")
     task: LessonExercise = tasks[given - 1]
     folder = workspace.EXERCISE if given == 1 else f"{workspace.EXERCISE}_{given}"
-    return lay_out(lab, task.given, folder=folder, measure=partial(task.check, lab))
+    return lay_out(lab, task.given, folder=folder, measure=partial(task.check, lab), folded=task.folded)
 
 
 # --- claims -----------------------------------------------------------------------------------------------------------

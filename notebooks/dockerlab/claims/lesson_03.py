@@ -9,6 +9,7 @@ import httpx
 
 from ..build.builder import build
 from ..lab.lab import Lab
+from ..run import docker_exec
 from ..run.container import serve
 from ..run.stop import Variant, stop, stop_side_by_side
 from .claim import Claim
@@ -214,7 +215,7 @@ def shutdown_code_runs(lab: Lab, folder: Path) -> str:
     image = build(lab, folder, name="your-turn", progress=False)
     with serve(lab, image, environment={"SHOP": "Ada"}) as service:
         answer = httpx.get(service.url, trust_env=False).text
-        children = bytes(service.container.exec_run(["python", "-c", _CHILDREN]).output).decode().splitlines()
+        children = docker_exec.run(service.container, ["python", "-c", _CHILDREN]).output.decode().splitlines()
         stopped = stop(service, grace=_GRACE_SECONDS)
     if answer != '{"shop":"Ada"}':
         raise NotYet(f"the application answers {answer}.", "who writes config.json, and when.")
@@ -308,4 +309,56 @@ def agrees_with_the_engine(lab: Lab, folder: Path) -> str:
     return f"all ten cells are as measured. Exit code, and whether the shutdown code ran: {told}."
 
 
-EXERCISES = [LessonExercise(_SCRIPT, shutdown_code_runs), LessonExercise(_TABLE, agrees_with_the_engine)]
+EXERCISES = [
+    LessonExercise(
+        _SCRIPT,
+        shutdown_code_runs,
+        (
+            "Which process is PID 1 of your container? In section 2, `docker exec` showed it. The check shows it as "
+            "well, with its children.",
+            "The signal goes to PID 1 and to no other process. A shell that waits for its child keeps the signal to "
+            "itself (section 3). Which line of `start.sh` does the shell still execute while the application serves?",
+            "Section 4 has two scripts that differ in one word; the Dockerfile can stay as it is. Look below that line "
+            "of `start.sh`, too: once the shell has been replaced, nothing is left to execute what follows.",
+        ),
+        {
+            "start.sh": """\
+#!/bin/sh
+set -eu
+
+# Which shop this is, is known only when the container starts.
+printf '{"shop": "%s"}\\n' "$SHOP" > config.json
+
+exec fastapi run main.py --port 80
+"""
+        },
+        "`exec` hands PID 1 to the application. A line after it can never run, so it goes.",
+    ),
+    LessonExercise(
+        _TABLE,
+        agrees_with_the_engine,
+        (
+            "At the table of section 4: which process is PID 1? Answer that for each row first.",
+            "Whether PID 1 becomes the next program, or starts it as a child and waits. A program that becomes the "
+            "next one keeps its PID. A shell with something left to do has to stay. An init passes the signal to one "
+            "process only: its own child.",
+            "Take the rows one by one. Where the application receives nothing and PID 1 stays, the exit code is 137. "
+            "Under an init there is no 137: the init's child ends by the signal, or shuts down and ends itself with "
+            "it. What is left to find out is whether that child is the application.",
+        ),
+        {
+            "table.md": """\
+| | how it is started | exit code | shutdown code ran |
+|---|---|---|---|
+| a | sh -c, as a list | 137 | no |
+| b | env | 0 | yes |
+| c | bash -c, two commands | 137 | no |
+| d | start.sh, --init | 143 | no |
+| e | start-exec.sh, --init | 143 | yes |
+"""
+        },
+        "The list of row a is one for `sh`: the shell form, written as a list. `env` replaces itself with the "
+        "application. In row c bash has to stay to see whether there is something to print. In row d the init's child "
+        "is the shell, in row e it is the application.",
+    ),
+]

@@ -1,4 +1,4 @@
-"""A prediction as a notebook shows it: buttons where a kernel listens, and a question with a folded answer elsewhere."""
+"""A prediction as a notebook shows it: to choose from where a kernel listens, elsewhere a question to read."""
 
 from __future__ import annotations
 
