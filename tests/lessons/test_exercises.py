@@ -53,9 +53,8 @@ class Tried:
 
     @property
     def told(self) -> str:
-        return "".join(
-            output.get("data", {}).get("text/plain", "") for cell in self.cells for output in cell.get("outputs", [])
-        )
+        check = self.cells[-1]
+        return "".join(output.get("data", {}).get("text/plain", "") for output in check.get("outputs", []))
 
 
 @dataclass(frozen=True)

@@ -159,7 +159,7 @@ def test_what_a_typed_command_made_lives_as_long_as_its_lab():
     def item(lab, owner=None):
         return cleanup.Labelled("volume", "", "", {labels.LAB: lab} | ({labels.OWNER: owner} if owner else {}))
 
-    gone = f"{labels.Owner.current().host}/1/0"
+    gone = f"{labels.Owner.current().host}/{2**31 - 1}/0"
     living, dead = item("0123abcd", str(labels.Owner.current())), item("ffffffff", gone)
     typed = {lab: item(lab) for lab in ("0123abcd", "ffffffff", "11111111", "hub")}
     left = cleanup.dead([living, dead, *typed.values()])
