@@ -98,6 +98,7 @@ def lab(
     scripts = sysconfig.get_path("scripts")
     environment["PATH"] = os.pathsep.join([environment.get("PATH", os.defpath), scripts])
     sys.stdout.flush()
+    os.chdir(root)  # terminals begin where the server did
     os.execve(sys.executable, [*command, *(options or [])], environment)
 
 

@@ -246,8 +246,9 @@ def test_attempts_in_the_earlier_place_come_along_and_stay_there(root, monkeypat
 # --- the command ------------------------------------------------------------------------------------------------------
 
 
-def test_the_command_starts_jupyterlab_in_the_readers_folder(root, monkeypatch):
+def test_the_command_starts_jupyterlab_in_the_readers_folder(root, tmp_path, monkeypatch):
     started = []
+    monkeypatch.chdir(tmp_path)  # the command changes the folder; this changes it back
     monkeypatch.setattr(cli.os, "execve", lambda *given: started.append(given))
     monkeypatch.setattr(engine, "shell_environment", lambda: {"PATH": "/engine:/bin", "DOCKER_HOST": "unix:///s"})
     copies.update()
@@ -263,5 +264,6 @@ def test_the_command_starts_jupyterlab_in_the_readers_folder(root, monkeypatch):
         [str(root / FIRST), "--no-browser"],
     )
     assert f"--ServerApp.root_dir={root}" in command
+    assert Path.cwd() == root, "where terminals begin"
     assert environment["DOCKER_HOST"] == "unix:///s"
     assert environment["PATH"].startswith("/engine:/bin:")

@@ -19,7 +19,6 @@ from requests.exceptions import JSONDecodeError, RequestException
 from ..errors import EngineMissing, EngineUnreachable
 from . import endpoints, systems, versions
 from .endpoints import Endpoint
-from .own.engine_folder import EngineFolder
 
 HELLO_SECONDS = 15
 """How long an engine may take to say which API it speaks. One that does not, hangs; others may need longer to work."""
@@ -107,7 +106,7 @@ def shell_environment() -> dict[str, str]:
     own engine is found by their own docker CLI, so nothing is named; where they have none, they get the unpacked one.
     """
     home, environment = Path.home(), dict(os.environ)
-    own = EngineFolder.default().url
+    own = _own_url()
     try:
         endpoint = endpoints.named(os.environ, home)
     except EngineUnreachable:
@@ -134,7 +133,7 @@ def find() -> Engine:
     """
     home = Path.home()
     if endpoint := endpoints.named(os.environ, home):
-        if endpoint.url != EngineFolder.default().url:
+        if endpoint.url != _own_url():
             return probe(endpoint)
         if own := _running_embedded():
             return probe(own)
@@ -158,6 +157,12 @@ def find() -> Engine:
             'Add yourself to its group: `sudo usermod -aG docker "$USER"`, then log in again.',
         )
     raise EngineMissing(*systems.missing())
+
+
+def _own_url() -> str:
+    from .own.engine_folder import EngineFolder  # only where an engine is named, or a terminal is given one
+
+    return EngineFolder.default().url
 
 
 def _running_embedded() -> Endpoint | None:
