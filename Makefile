@@ -29,8 +29,8 @@ PROVE := prove-lessons prove-audits prove-hostile prove-offline
 
 .PHONY: lab setup test packages prove $(PROVE) rerun-failed notebooks site bench bundle hub hub-image hub-proof pins lint clean
 
-lab: setup            ## open JupyterLab at the first lesson
-	$(BIN)/jupyter lab --allow-root notebooks/00_start_here.ipynb
+lab: setup            ## open JupyterLab at the first lesson, with copies of your own, in the folder `workspace`
+	$(BIN)/dockerlab lab
 
 setup: .venv/ready    ## Python packages, engine, base image: whatever is missing
 	$(BIN)/dockerlab setup
@@ -82,7 +82,7 @@ rerun-failed: setup lint ## for CI: run once more, alone, the few that were red;
 lint: .venv/ready      ## style, strict types, and no import that leads up
 	$(BIN)/ruff check && $(BIN)/ruff format --check && $(BIN)/mypy && $(BIN)/python tests/rooms.py check
 
-clean:                ## leave nothing behind, but for your answers to exercises
+clean:                ## leave nothing behind, but for your answers to exercises and the lessons that you have run or changed
 	[ ! -x $(BIN)/dockerlab ] || $(BIN)/dockerlab clean --everything
 	rm -rf .venv .venv-site $(HUB)/.venv $(HUB)/node_modules $(HUB)/state .pytest_cache .ruff_cache bench.json
 	[ -L build ] || ! grep -qsxF "$(CURDIR)/build/site" build/site/.dockerlab || rm -rf build/site

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import shutil
+import sys
+import sysconfig
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,7 +22,7 @@ from .audit import command as auditing
 from .engine import diagnosis
 from .engine.own import embedded
 from .errors import EngineMissing, LabError
-from .lab import cleanup, workspace
+from .lab import cleanup, copies, workspace
 
 UNUSABLE = 2
 """The exit code where there is no engine, or no base image, to work with."""
@@ -70,6 +74,32 @@ def setup() -> None:
     with contextlib.closing(found.client()) as client:
         base = engine.base_image.ensure(client, say)
     say(f"Ready: {found.describe()}; base image {base.tag}.")
+
+
+@app.command()
+def lab(
+    options: Annotated[list[str] | None, typer.Argument(help="Options of `jupyter lab`, after `--`.")] = None,
+    hub: Annotated[bool, typer.Option("--hub", help="Start a learner's server of a JupyterHub instead.")] = False,
+) -> None:
+    """Open JupyterLab on your own copies of the lessons. What you have run or changed is never overwritten."""
+    folders.make_absolute()  # kernels and terminals have other working folders
+    say_kept(copies.update())
+    root = folders.workspaces()
+    command = [sys.executable, "-m", "jupyterhub.singleuser" if hub else "jupyterlab", "--allow-root"]
+    command.append(f"--ServerApp.root_dir={root}")
+    if not sys.stdout.isatty():
+        # Jupyter would start login shells in its terminals, and those set PATH anew.
+        shell = os.environ.get("SHELL") or shutil.which("bash") or "sh"
+        command.append(f"--ServerApp.terminado_settings={ {'shell_command': [shell]} }")
+    if not hub:  # which says itself what to open
+        command += [str(root / name) for name in copies.names()[:1]]
+    environment = engine.shell_environment()
+    # After all else: a terminal finds `dockerlab`, and no other program than before.
+    scripts = sysconfig.get_path("scripts")
+    environment["PATH"] = os.pathsep.join([environment.get("PATH", os.defpath), scripts])
+    sys.stdout.flush()
+    os.chdir(root)  # terminals begin where the server did
+    os.execve(sys.executable, [*command, *(options or [])], environment)
 
 
 @app.command()
@@ -134,7 +164,7 @@ def clean(
     everything: bool = typer.Option(
         False,
         "--everything",
-        help="Remove the embedded engine, the lab's cache folder and the lessons' workspaces, too.",
+        help="Remove the embedded engine, the lab's cache folder, and what you have not changed in your folder, too.",
     ),
 ) -> None:
     """Remove all that the lab ever labelled on the engine, and nothing else."""

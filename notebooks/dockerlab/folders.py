@@ -37,12 +37,19 @@ def cache() -> Path:
 
 
 def workspaces() -> Path:
-    """The folder in which each lesson gets a folder of its own.
+    """The reader's folder: their copies of the lessons, and beside each the folder that it writes its files in.
 
-    `DOCKERLAB_WORKSPACE` where it is set, else `workspace` beside the lessons, so that the reader sees the files in
-    JupyterLab's file browser.
+    `DOCKERLAB_WORKSPACE` where it is set, else `workspace` at the top of the repository.
     """
-    return _named("DOCKERLAB_WORKSPACE") or NOTEBOOKS / "workspace"
+    return _named("DOCKERLAB_WORKSPACE") or NOTEBOOKS.parent / "workspace"
+
+
+def earlier_workspaces() -> Path | None:
+    """Where the workspaces were before readers had copies of the lessons: `workspace` beside the lessons.
+
+    None where `DOCKERLAB_WORKSPACE` is set, for then they were there already.
+    """
+    return None if _named("DOCKERLAB_WORKSPACE") else NOTEBOOKS / "workspace"
 
 
 def make_absolute() -> None:
@@ -89,7 +96,7 @@ def make(folder: Path) -> bool:
     except FileExistsError:
         return is_ours(folder)
     try:
-        (folder / MARK).write_bytes(_TEXT + _place(folder))
+        (folder / MARK).write_bytes(_TEXT + _places(folder)[0])
     except BaseException:  # whatever it was: a folder without a mark would stay for good
         (folder / MARK).unlink(missing_ok=True)
         folder.rmdir()
@@ -102,16 +109,24 @@ def is_ours(folder: Path) -> bool:
     try:
         if not stat.S_ISDIR(folder.lstat().st_mode) or not stat.S_ISREG((folder / MARK).lstat().st_mode):
             return False
-        return not os.path.ismount(folder) and (folder / MARK).read_bytes().endswith(b"\n" + _place(folder))
+        if os.path.ismount(folder):
+            return False
+        mark = (folder / MARK).read_bytes()
     except OSError:
         return False
+    return any(mark.endswith(b"\n" + place) for place in _places(folder))
 
 
-def _place(folder: Path) -> bytes:
-    """A folder's place, relative to the lessons below them: a laboratory that is moved keeps its workspaces."""
+def _places(folder: Path) -> list[bytes]:
+    """How a mark tells a folder's place; after that, how an earlier version's mark may tell it.
+
+    For workspaces it is relative to the lessons, so that a laboratory that is moved keeps them: ``../workspace``, and
+    ``workspace`` where they were before.
+    """
     place = folder.parent.resolve() / folder.name
-    below = place.is_relative_to(NOTEBOOKS)
-    return os.fsencode(place.relative_to(NOTEBOOKS) if below else place) + b"\n"
+    moves_along = any(place.is_relative_to(root) for root in (NOTEBOOKS, NOTEBOOKS.parent / "workspace"))
+    told = [os.path.relpath(place, NOTEBOOKS), str(place)] if moves_along else [str(place)]
+    return [os.fsencode(each) + b"\n" for each in told]
 
 
 def empty(folder: Path, stays: Callable[[str], bool] = lambda name: False) -> None:

@@ -35,10 +35,10 @@ def _clone_to_jupyterlab(folder: Path) -> float:
     subprocess.run(["make", ".venv/ready"], cwd=folder / "clone", env=environment, check=True, timeout=600)
     server = subprocess.Popen(
         [
-            ".venv/bin/jupyter",
+            ".venv/bin/dockerlab",
             "lab",
+            "--",
             "--no-browser",
-            "--allow-root",
             f"--port={port}",
             "--IdentityProvider.token=bench",
         ],

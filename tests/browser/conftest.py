@@ -26,18 +26,22 @@ SETTINGS = {
     # Every cell is in the page, not only those in view: figures are looked at, and the whole lesson is pictured.
     "@jupyterlab/notebook-extension/tracker": {"windowingMode": "none", "scrollPastLastCell": False},
 }
-MAKE_LAB = re.search(r"^lab:.*\n\t\$\(BIN\)/jupyter lab (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
-"""What `make lab` starts JupyterLab with."""
+MAKE_LAB = re.search(r"^lab:.*\n\t\$\(BIN\)/dockerlab (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+"""What `make lab` starts: a command of `dockerlab`."""
 
 
 @pytest.fixture
 def jupyterlab(tmp_path) -> Iterator[JupyterLab]:
-    """What `make lab` starts, on a copy of the lessons, with nothing remembered: fresh settings, fresh workspaces."""
+    """What `make lab` starts in a laboratory that is a copy, with nothing remembered: fresh settings, fresh workspaces.
+
+    At the end the lessons in it are as they were: the reader has copies of them.
+    """
     for name, content in SETTINGS.items():
         path = tmp_path / "jupyter" / "settings" / f"{name}.jupyterlab-settings"
         path.parent.mkdir(parents=True)
         path.write_text(json.dumps(content))
-    folder = copy_of_lessons(tmp_path)
+    notebooks = copy_of_lessons(tmp_path)
+    committed = contents(notebooks)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -50,13 +54,16 @@ def jupyterlab(tmp_path) -> Iterator[JupyterLab]:
         "LabApp.workspaces_dir": tmp_path / "jupyter" / "workspaces",
         "LabApp.user_settings_dir": tmp_path / "jupyter" / "settings",
     }
-    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--expose-app-in-browser", *shlex.split(MAKE_LAB[1])]
+    command = [sys.executable, "-m", "dockerlab.cli", *shlex.split(MAKE_LAB[1])]
+    command += ["--", "--no-browser", "--expose-app-in-browser"]
+    environment = {**os.environ, **fresh, "PYTHONPATH": str(notebooks)}
+    environment.pop("DOCKERLAB_WORKSPACE")  # the reader's folder is where it is if nobody names one
     log = tmp_path / "jupyterlab.log"
     with log.open("w") as output:
         process = subprocess.Popen(
             command + [f"--{name}={value}" for name, value in options.items()],
             cwd=tmp_path,
-            env={**os.environ, **fresh, "PYTHONPATH": str(folder), "DOCKERLAB_WORKSPACE": str(folder / "workspace")},
+            env=environment,
             stdout=output,
             stderr=subprocess.STDOUT,
         )
@@ -65,13 +72,20 @@ def jupyterlab(tmp_path) -> Iterator[JupyterLab]:
         # JupyterLab writes down what it would open, and the browser is sent there.
         (sent,) = (tmp_path / "jupyter" / "runtime").glob("jpserver-file-to-run-*-open.html")
         opens_at = re.search(r'href="(.*?)"', sent.read_text())[1].replace("//localhost:", "//127.0.0.1:")
-        yield JupyterLab(url, token, opens_at, process.pid, folder)
+        yield JupyterLab(url, token, opens_at, process.pid, tmp_path / "workspace")
     finally:
         process.terminate()  # JupyterLab shuts its kernels down before it ends
         try:
             process.wait(timeout=30)
         except subprocess.TimeoutExpired:
             process.kill()
+    assert contents(notebooks) == committed, "the lessons themselves are not as they were"
+
+
+def contents(notebooks: Path) -> dict[str, bytes]:
+    """All that git would look at in the folder of the lessons."""
+    files = (path for path in notebooks.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+    return {path.relative_to(notebooks).as_posix(): path.read_bytes() for path in files}
 
 
 def wait_until_it_answers(url: str, process: subprocess.Popen, log: Path, seconds: float = 120) -> None:

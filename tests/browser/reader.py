@@ -17,14 +17,13 @@ from playwright.sync_api import Error, Locator, Page, Request
 LESSON_SECONDS = 500
 
 OPEN = """
-async ([name, asCommitted]) => {
+async name => {
     const app = window.jupyterapp;
     const widget = await app.commands.execute('docmanager:open', {path: name, factory: 'Notebook'});
     await widget.context.ready;
     await widget.revealed;
     await widget.context.sessionContext.ready;
     window.lesson = widget;
-    if (!asCommitted) await app.commands.execute('notebook:clear-all-cell-outputs');
 }
 """
 
@@ -55,7 +54,7 @@ class JupyterLab:
         token: what it asks for.
         opens_at: the address that it shows in the reader's browser by itself.
         pid: the process id.
-        folder: the lessons.
+        folder: the reader's: their copies of the lessons, and the folders of those.
     """
 
     url: str
@@ -93,9 +92,9 @@ class Reader:
         # "Failed to fetch" does not tell what or why; the browser does.
         self.problems.append(f"{error}; requests broken off: {self.broken_off}" if self.broken_off else str(error))
 
-    def open(self, lesson: str, *, as_committed: bool = False) -> None:
-        """Open a lesson by its file's name. Its outputs are cleared, unless they are to be the committed ones."""
-        self.page.evaluate(OPEN, [lesson, as_committed])
+    def open(self, lesson: str) -> None:
+        """Open a lesson by its file's name."""
+        self.page.evaluate(OPEN, lesson)
 
     def shown_lesson(self, *, other_than: str = "") -> str:
         """The name of the file that is in front, when there is one (and another than this)."""
@@ -132,6 +131,11 @@ class Reader:
         self.command("notebook:enter-command-mode")
         self.page.keyboard.press("Shift+Enter")
         return self.wait_for([cell], before)
+
+    def write_cell(self, cell: str, source: str) -> None:
+        """Put this in the place of what is in a cell."""
+        find = "window.lesson.content.model.sharedModel.cells.find(cell => cell.id === id)"
+        self.page.evaluate(f"([id, source]) => {{ {find}.setSource(source); }}", [cell, source])
 
     def restart(self) -> None:
         """Restart the kernel, as the menu does: it asks whether that is meant. The outputs are cleared."""
@@ -192,7 +196,7 @@ class Reader:
         """Open a file by the file browser, type this in the place of what is in it, and save it, all by the keyboard.
 
         Args:
-            path: of the file, below the folder of the lessons.
+            path: of the file, below the reader's folder.
             text: as it shall be.
         """
         self.command("filebrowser:go-to-path", path=path.parent.as_posix())
@@ -207,6 +211,13 @@ class Reader:
         while file.read_text() != text:
             assert time.monotonic() < deadline, f"{path} is not as it was typed:\n{file.read_text()}"
             self.page.wait_for_timeout(100)
+
+    def type_into_terminal(self, line: str) -> None:
+        """Open a terminal, where JupyterLab opens one, and type a line into it."""
+        self.command("terminal:create-new")
+        terminal = self.page.locator(".jp-Terminal:visible .xterm-screen")
+        terminal.click()
+        self.page.keyboard.type(f"{line}\n")
 
     def back_to(self, lesson: str) -> None:
         """Click on the lesson's tab."""

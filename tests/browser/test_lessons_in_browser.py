@@ -4,6 +4,7 @@ That each lesson runs is proven by nbval. Here three do, for what is between the
 are opened as they are committed (`test_themes.py`).
 """
 
+import time
 from pathlib import Path
 
 import pytest
@@ -35,7 +36,10 @@ def check(reader: Reader, lesson: Path) -> None:
 def test_jupyterlab_opens_at_the_first_lesson_which_runs_and_leads_to_the_next(browser, jupyterlab, tmp_path):
     reader = Reader(browser.pages[0], jupyterlab, at_its_start=True)
     assert reader.shown_lesson() == FIRST.name
+    names = [item.text_content() for item in reader.page.locator(".jp-DirListing-itemName").all()]
+    assert names == [path.name for path in lessons()], "the reader's folder has their copies, and nothing else yet"
     reader.open(FIRST.name)
+    assert not any(cell["outputs"] for cell in reader.cells())
     check(reader, FIRST)
     reader.sees("○ 00 to do")  # it was not at its end yet
     reader.run_one("progress")
@@ -47,6 +51,28 @@ def test_jupyterlab_opens_at_the_first_lesson_which_runs_and_leads_to_the_next(b
     reader.notebook.locator("p", has_text="Next:").get_by_role("link").click()
     assert reader.shown_lesson(other_than=FIRST.name) == SECOND.name
     assert not reader.problems, reader.problems
+
+
+@pytest.mark.browser
+def test_the_docker_command_line_works_in_a_terminal_and_in_a_notebook(browser, jupyterlab, engine):
+    """It leads to the engine that the lessons use, and that is told as it was."""
+    reader = Reader(browser.pages[0], jupyterlab)
+    asks = "docker info | grep -w ID:"
+    reader.type_into_terminal(f"(pwd; {asks}; docker compose version && dockerlab --help) > new 2>&1; mv new seen.txt")
+    seen = jupyterlab.folder / "seen.txt"
+    deadline = time.monotonic() + 60
+    while not seen.exists():
+        assert time.monotonic() < deadline, "the terminal does nothing"
+        reader.page.wait_for_timeout(100)
+    assert seen.read_text().splitlines()[:2] == [str(jupyterlab.folder), f" ID: {engine.id}"], seen.read_text()
+    assert "doctor" in seen.read_text()
+
+    reader.open(FIRST.name)
+    cell = reader.cells()[0]["id"]
+    reader.write_cell(cell, f"!{asks}\nfrom dockerlab import engine\nprint(engine.find().describe())")
+    outputs = reader.run_one(cell)[0]["outputs"]
+    text = "".join("".join(output["text"]) for output in outputs)
+    assert text.splitlines() == [f" ID: {engine.id}", engine.describe()]
 
 
 @pytest.mark.browser
@@ -71,7 +97,7 @@ def test_an_exercise_is_solved_by_typing(browser, jupyterlab, tmp_path):
     notebook = read(TYPED)
     part = parts(notebook)[0]
     for path, text in solution(TYPED.stem, notebook, part.folder).items():
-        reader.type_into(Path("workspace", TYPED.stem, path), text)
+        reader.type_into(Path(TYPED.stem, path), text)
     reader.back_to(TYPED.name)
     assert not errors(reader.run_one(part.cells[-1].id))
     reader.sees("● Done.")

@@ -85,6 +85,17 @@ def test_a_killed_engine_starts_again(running):
         again.remove()
 
 
+def test_it_is_started_again_though_a_variable_names_it(machine):
+    """As one does in a terminal of JupyterLab, and in a notebook."""
+    machine.start()
+    assert machine.dockerlab("engine", "stop").returncode == 0
+    named = ["env", f"DOCKER_HOST={machine.engine.url}", sys.executable, "-m", "dockerlab.cli", "engine", "start"]
+    for _ in range(2):
+        started = machine.run(*named)
+        assert started.returncode == 0, started.stderr
+        assert f", embedded: {machine.engine.url}" in started.stdout
+
+
 def test_an_engine_that_was_killed_with_its_containerd_leaves_nothing_mounted_and_a_stop_keeps_the_data(running):
     """A daemon leaves mounted what was mounted before it, and the killed one has mounted its data folder on itself."""
     killed = running.processes()

@@ -66,7 +66,7 @@ class Learner:
         with httpx.Client(base_url=self.address, timeout=60, trust_env=False) as client:
             return client.request(method, f"/user/{of or self.name}/{path}", headers=headers, **request)
 
-    def run(self, *cells: str, notebook: str = "notebooks/room.ipynb") -> list[str]:
+    def run(self, *cells: str, notebook: str = "room.ipynb") -> list[str]:
         """Run cells one after the other in a new kernel, as JupyterLab does. Return what each showed.
 
         Raises:

@@ -146,7 +146,8 @@ def test_a_name_that_is_not_on_the_list_is_refused(address):
 
 def test_nobody_reads_at_the_server_of_another(learners):
     one, two, _ = learners
-    assert one.ask("api/contents").status_code == 200
+    seen = one.ask("api/contents").raise_for_status().json()["content"]
+    assert sorted(item["name"] for item in seen) == sorted(path.name for path in (ROOT / "notebooks").glob("*.ipynb"))
     assert one.ask("api/contents", of=two.name).status_code in (403, 404)
 
 
@@ -157,6 +158,8 @@ def test_each_has_an_engine_of_their_own(learners, outer):
     ids = [printed[-1] for printed in at_once(lambda one: one.run(find, base, "print(client.info()['ID'])"), learners)]
     note("seconds more to an engine with the base image", time.monotonic() - began)
     assert len({*ids, outer.info()["ID"]}) == 4, "two share an engine"
+    typed = "import os\nprint(os.popen(\"docker info --format '{{.ID}}'\").read())"
+    assert at_once(lambda one: one.run(typed), learners) == [[id_] for id_ in ids], "what learners type goes elsewhere"
 
     one, two, _ = learners
     one.run(find, base, "client.containers.create(tag.tag, name='of-one')")
@@ -198,7 +201,7 @@ def test_each_runs_a_lesson_to_its_end_at_the_same_time(learners, outer):
             watching.submit(watch, number)
         began = time.monotonic()
         try:
-            printed = at_once(lambda one: one.run(*cells, notebook=f"notebooks/{LESSON}.ipynb"), learners)
+            printed = at_once(lambda one: one.run(*cells, notebook=f"{LESSON}.ipynb"), learners)
         finally:
             done.set()
     note(f"seconds that {LESSON} took, three at once", time.monotonic() - began)
@@ -226,7 +229,7 @@ print(code)
 
 def test_a_stopped_server_leaves_the_files_and_nothing_else(learners, outer):
     for learner in learners:
-        learner.run(f"open('{room.FOLDER}/notebooks/mine.txt', 'w').write({learner.name!r})")
+        learner.run(f"open('{room.WORKSPACE}/mine.txt', 'w').write({learner.name!r})")
     nameless = {mount["Name"] for learner in learners for mount in container_of(outer, learner).attrs["Mounts"]}
     nameless -= {f"dockerlab-hub-{name}" for name in NAMES}
     assert len(nameless) == 3, "each engine's data lie on a volume of their own"

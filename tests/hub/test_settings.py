@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from dockerlab import labels
 from dockerlab.errors import LabError
+from dockerlab.lab import copies
 
 ROOT = Path(__file__).parents[2]
 HUB = ROOT / "workshop" / "hub"
@@ -59,6 +60,16 @@ def test_learners_files_are_not_what_dockerlab_clean_removes():
     for part in ("image", "network", "server"):
         assert labels.LAB in room.labels_of(part)
         assert labels.OWNER not in room.labels_of(part), "a sweep would take it for left behind"
+
+
+def test_a_learner_sees_their_copies_and_one_from_before_there_were_any_sees_the_lessons():
+    config, start = (HUB / "jupyterhub_config.py").read_text(), (HUB / "start.sh").read_text()
+    (first,) = re.findall(r'default_url = "/lab/tree/(.*)"', config)
+    assert first == copies.names()[0]
+    (asked,) = re.findall(rf"! -e {room.FOLDER}/(\S+)", start)
+    assert ROOT / asked == Path(copies.__file__), "what tells a laboratory with copies from one without"
+    assert f"ServerApp.root_dir={room.FOLDER} " in start
+    assert f"DEFAULT_URL=/lab/tree/notebooks/{first}" in start
 
 
 def pins(path: Path) -> dict[str, str]:

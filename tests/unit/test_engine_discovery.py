@@ -11,6 +11,7 @@ import dockerlab.engine
 import pytest
 from dockerlab.engine import discovery, endpoints, systems
 from dockerlab.engine.own import embedded
+from dockerlab.engine.own.engine_folder import EngineFolder
 from dockerlab.errors import EngineMissing, EngineUnreachable
 
 HERE = endpoints.Endpoint("unix:///s.sock", "default socket")
@@ -181,6 +182,65 @@ def test_the_embedded_engine_is_started_where_there_is_none(no_engine, monkeypat
     monkeypatch.setattr(embedded, "start", lambda _: started)
     monkeypatch.setattr(dockerlab.engine, "probe", lambda endpoint: endpoint)
     assert dockerlab.engine.ensure() == started
+
+
+# --- what a terminal is given, and what a lesson makes of it ----------------------------------------------------------
+
+
+@pytest.fixture
+def given(no_engine, monkeypatch, tmp_path):
+    """A machine that can have the embedded engine, and a terminal that was opened before any engine was started."""
+    monkeypatch.setattr(systems, "can_embed", lambda: True)
+    monkeypatch.setattr(discovery.shutil, "which", lambda name: None)
+    packages = EngineFolder.default().packages
+    packages.mkdir(parents=True)
+    EngineFolder.default().complete.touch()
+    (packages / "docker-config").mkdir()
+    return discovery.shell_environment()
+
+
+def test_a_terminal_leads_to_the_embedded_engine_before_it_is_started(given):
+    here = EngineFolder.default()
+    assert given["DOCKER_HOST"] == here.url
+    assert given["PATH"].startswith(str(here.packages / "usr/bin"))
+    assert given["DOCKER_CONFIG"] == str(here.packages / "docker-config")
+
+
+def test_the_embedded_engine_is_told_as_such_and_restarted_though_a_variable_names_it(given, monkeypatch):
+    monkeypatch.setenv("DOCKER_HOST", given["DOCKER_HOST"])
+    own = endpoints.Endpoint(given["DOCKER_HOST"], "embedded")
+    started = []
+    monkeypatch.setattr(embedded, "start", lambda _: started.append(own) or own)
+    for module in (dockerlab.engine, discovery):
+        monkeypatch.setattr(module, "probe", lambda endpoint: endpoint)
+    assert dockerlab.engine.ensure() == own
+    assert started == [own]
+    monkeypatch.setattr(embedded, "running", lambda: own)
+    monkeypatch.setattr(endpoints, "default_sockets", lambda *_: pytest.fail("looked for another"))
+    assert dockerlab.engine.ensure() == discovery.find() == own
+    assert started == [own]
+
+
+@pytest.mark.parametrize("named_by", ["DOCKER_HOST", "a socket"])
+def test_a_terminal_finds_the_readers_own_engine_by_itself_and_gets_a_docker_cli_where_there_is_none(
+    given, monkeypatch, named_by
+):
+    if named_by == "DOCKER_HOST":
+        monkeypatch.setenv("DOCKER_HOST", "tcp://there:2375")
+    else:
+        monkeypatch.setattr(endpoints, "default_sockets", lambda *_: [HERE])
+        monkeypatch.setattr(endpoints, "knock", lambda _: "listening")
+    unpacked = {name: given[name] for name in ("PATH", "DOCKER_CONFIG")}
+    assert discovery.shell_environment() == {**os.environ, **unpacked}
+    monkeypatch.setattr(discovery.shutil, "which", lambda name: "/usr/bin/docker")
+    assert discovery.shell_environment() == dict(os.environ)
+
+
+@pytest.mark.parametrize("context", ["", "gone"])
+def test_where_there_is_no_engine_to_name_a_terminal_is_as_it_was(no_engine, monkeypatch, context):
+    monkeypatch.setattr(systems, "can_embed", lambda: False)
+    monkeypatch.setenv("DOCKER_CONTEXT", context)
+    assert discovery.shell_environment() == dict(os.environ)
 
 
 @pytest.mark.parametrize(

@@ -229,7 +229,7 @@ def test_a_lesson_of_an_earlier_version_stays_and_the_readers_attempt_comes_alon
     before = contents(old)
     lab = open_lab(LESSON)
     assert lab.workspace == old.with_name(f"{LESSON}-2")
-    assert repr(lab).endswith(f"\nLeft as it is: {old}, for the lab did not make it here.")
+    assert repr(lab).endswith(f"\nLeft as it is: {LESSON}, for the lab did not make it here.")
     assert folders.others(lab.workspace) == [".given.json", ".lock", "your_turn"]
     exercise = workspace.lay_out(lab.workspace / "your_turn", {"Dockerfile": "FROM scratch\n"})
     assert (exercise / "Dockerfile").read_text() == "FROM mine\n"
@@ -298,17 +298,29 @@ def test_a_mark_holds_for_its_own_folder_and_place(ours, places, act):
 
 def test_a_laboratory_that_is_moved_as_a_whole_keeps_its_workspaces(places, monkeypatch):
     monkeypatch.delenv("DOCKERLAB_WORKSPACE")
-    monkeypatch.setattr(folders, "NOTEBOOKS", places / "old")
-    (places / "old").mkdir()
+    monkeypatch.setattr(folders, "NOTEBOOKS", places / "old" / "notebooks")
+    folders.NOTEBOOKS.mkdir(parents=True)
     _, lock = workspace.claim(LESSON)
     lock.release()
     (places / "old").rename(places / "new")
-    monkeypatch.setattr(folders, "NOTEBOOKS", places / "new")
+    monkeypatch.setattr(folders, "NOTEBOOKS", places / "new" / "notebooks")
     again, lock = workspace.claim(LESSON)
     lock.release()
     assert again == places / "new" / "workspace" / LESSON
     assert workspace.remove_all() == {}
-    assert list((places / "new").iterdir()) == []
+    assert list((places / "new").iterdir()) == [folders.NOTEBOOKS]
+
+
+def test_marks_of_an_earlier_version_hold_in_their_place_and_in_no_other(places, monkeypatch):
+    """Beside the lessons it was relative to these; at the top of the repository, where somebody named it, absolute."""
+    monkeypatch.setattr(folders, "NOTEBOOKS", places / "notebooks")
+    before, now = folders.NOTEBOOKS / "workspace", places / "workspace"
+    for folder, told in ((before, "workspace"), (now, now)):
+        folder.mkdir(parents=True)
+        (folder / folders.MARK).write_text(f"Where it was made:\n{told}\n")
+        assert folders.is_ours(folder)
+    shutil.copyfile(before / folders.MARK, now / folders.MARK)
+    assert not folders.is_ours(now)
 
 
 def test_links_are_removed_and_what_they_lead_to_stays(ours, places):

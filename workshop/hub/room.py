@@ -36,6 +36,9 @@ VOLUME = "dockerlab-hub-{username}"
 FOLDER = "/lab"
 """Where it is in the learner's container."""
 
+WORKSPACE = f"{FOLDER}/workspace"
+"""The learner's folder in it, which JupyterLab shows: their copies of the lessons, and beside each what it writes."""
+
 LABEL = labels.PREFIX + "hub"
 """On all that belongs to the hub: ``image``, ``network``, ``server`` or ``files``."""
 

@@ -13,4 +13,9 @@ engine=$DOCKERLAB_CACHE/engine
     dockerlab setup
 ) > /var/log/dockerlab.log 2>&1 &
 
-exec jupyterhub-singleuser --allow-root "$@"
+# A learner who was here before there were copies has the laboratory of that day, and sees all of it as then.
+if [ ! -e /lab/notebooks/dockerlab/lab/copies.py ]; then
+    export JUPYTERHUB_ROOT_DIR=/lab JUPYTERHUB_DEFAULT_URL=/lab/tree/notebooks/00_start_here.ipynb
+    exec jupyterhub-singleuser --allow-root --ServerApp.root_dir=/lab "$@"
+fi
+exec dockerlab lab --hub -- "$@"

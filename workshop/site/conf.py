@@ -24,7 +24,7 @@ include_patterns = [
     "workshop/TEACHING.md",
     "workshop/hub/README.md",
 ]
-exclude_patterns = [".*", "build", "kit", "dockerlab-kit-*", "sample_app", "tests", "notebooks/workspace"]
+exclude_patterns = [".*", "build", "kit", "dockerlab-kit-*", "sample_app", "tests", "workspace", "notebooks/workspace"]
 external_toc_path = "workshop/site/toc.yml"
 myst_heading_anchors = 3
 nb_execution_mode = "off"  # what is shown is the output that is committed and tested

@@ -27,7 +27,9 @@ from .question import Question
 ENVIRONMENT = "lab.env"
 """The file in a lesson's folder that makes a terminal speak to the lesson's engine: ``. 03_exec_or_shell/lab.env``."""
 
-_TYPED = ("PATH", "DOCKER_HOST", "DOCKER_CONFIG", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH")
+_CLI_DEFAULT = "unix:///var/run/docker.sock"
+
+_NAMES_AN_ENGINE = ("DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH")
 
 
 @dataclass
@@ -60,7 +62,8 @@ def open_lab(lesson: str) -> Lab:
     if shell := notebook.shell():
         environment = _environment(lab)
         os.environ.update(environment)
-        write_environment(lab.workspace, environment)
+        engine = {name: os.environ[name] for name in _NAMES_AN_ENGINE if name in os.environ}
+        write_environment(lab.workspace, environment | engine)
         shell.system_raise_on_error = True
         typed_builds.watch(lab, shell)
     _current[:] = [_Lesson(lesson, lab, Predictions(lesson), {})]
@@ -77,11 +80,10 @@ def _environment(lab: Lab) -> dict[str, str]:
             "Install it (the package `docker-cli` of Debian, `docker-ce-cli` of Docker), and restart the kernel.",
         )
     whole["PATH"] = os.pathsep.join(dict.fromkeys(whole.get("PATH", os.defpath).split(os.pathsep)))
-    return {name: whole[name] for name in _TYPED if name in whole} | {
-        "LAB": lab.id,
-        "LABEL": f"{labels.LAB}={lab.id}",
-        "BASE_IMAGE": lab.base_image,
-    }
+    found = {name: whole[name] for name in ("PATH", "DOCKER_CONFIG") if name in whole}
+    if lab.engine.source == "embedded" or (lab.engine.source == "default socket" and lab.engine.url != _CLI_DEFAULT):
+        found["DOCKER_HOST"] = lab.engine.url  # any other the docker command line finds by itself
+    return found | {"LAB": lab.id, "LABEL": f"{labels.LAB}={lab.id}", "BASE_IMAGE": lab.base_image}
 
 
 def write_environment(folder: Path, environment: Mapping[str, str]) -> None:

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from ..errors import EngineMissing
 from . import systems
 from .base import base_image
-from .discovery import Engine, find, probe
+from .discovery import Engine, find, probe, shell_environment
 
-__all__ = ["Engine", "base_image", "ensure", "find", "probe"]
+__all__ = ["Engine", "base_image", "ensure", "find", "probe", "shell_environment"]
 
 
 def ensure(report: Callable[[str], None] = print) -> Engine:

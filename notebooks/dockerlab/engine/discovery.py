@@ -6,6 +6,7 @@ import os
 import platform
 import shutil
 import weakref
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,19 +70,7 @@ class Engine(Endpoint):
     @property
     def environment(self) -> dict[str, str]:
         """The whole environment for a docker CLI that talks to this engine; pass it as `env` to `subprocess.run`."""
-        environment = {name: value for name, value in os.environ.items() if name != "DOCKER_CONTEXT"}
-        environment["DOCKER_HOST"] = self.url
-        for name in ("DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH"):
-            environment.pop(name, None)
-        if self.cert_path:
-            environment["DOCKER_CERT_PATH"] = str(self.cert_path)
-            if self.tls_verify:
-                environment["DOCKER_TLS_VERIFY"] = "1"
-        if self.source == "embedded" or not shutil.which("docker"):
-            from .own import packages  # only where the lab's own engine is meant
-
-            environment |= packages.cli_environment(environment)
-        return environment
+        return _environment(self)
 
     def describe(self) -> str:
         """One line for people: ``Docker Engine 26.1.5 (overlay2), embedded``."""
@@ -90,8 +79,53 @@ class Engine(Endpoint):
         return f"{name} {self.version} ({self.storage}{rootless}), {self.source}"
 
 
+def _environment(endpoint: Endpoint) -> dict[str, str]:
+    environment = {name: value for name, value in os.environ.items() if name != "DOCKER_CONTEXT"}
+    environment["DOCKER_HOST"] = endpoint.url
+    for name in ("DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH"):
+        environment.pop(name, None)
+    if endpoint.cert_path:
+        environment["DOCKER_CERT_PATH"] = str(endpoint.cert_path)
+        if endpoint.tls_verify:
+            environment["DOCKER_TLS_VERIFY"] = "1"
+    if endpoint.source == "embedded" or not shutil.which("docker"):
+        environment |= _unpacked_cli(environment)
+    return environment
+
+
+def _unpacked_cli(environment: Mapping[str, str]) -> dict[str, str]:
+    from .own import packages  # only where the lab's own docker CLI is meant
+
+    return packages.cli_environment(environment)
+
+
+def shell_environment() -> dict[str, str]:
+    """The whole environment for shells and kernels in which a reader types `docker`. Nothing is asked or started.
+
+    It leads to the embedded engine where that is the one that `find` finds, or that a lesson will start. The reader's
+    own engine is found by their own docker CLI, so nothing is named; where they have none, they get the unpacked one.
+    """
+    home, environment = Path.home(), dict(os.environ)
+    own = _own_url()
+    try:
+        endpoint = endpoints.named(os.environ, home)
+    except EngineUnreachable:
+        return environment  # the docker CLI says so itself
+    if endpoint is None:
+        sockets = endpoints.default_sockets(platform.system(), os.environ, home)
+        endpoint = next((each for each in sockets if endpoints.knock(each.url) == "listening"), None)
+    if endpoint.url == own if endpoint else systems.can_embed():
+        return _environment(Endpoint(own, "embedded"))
+    # Not beside a context: those are in the folder of settings for which the unpacked CLI has one of its own.
+    if endpoint and not endpoint.source.startswith("context ") and not shutil.which("docker"):
+        environment |= _unpacked_cli(environment)
+    return environment
+
+
 def find() -> Engine:
     """Find the engine to use: `DOCKER_HOST`, the current context, a default socket, or a running embedded engine.
+
+    Where `DOCKER_HOST` names the embedded engine, that is as if it were not set, but that this one comes first.
 
     Raises:
         EngineMissing: none of these is there.
@@ -99,7 +133,10 @@ def find() -> Engine:
     """
     home = Path.home()
     if endpoint := endpoints.named(os.environ, home):
-        return probe(endpoint)
+        if endpoint.url != _own_url():
+            return probe(endpoint)
+        if own := _running_embedded():
+            return probe(own)
     denied = None
     for endpoint in endpoints.default_sockets(platform.system(), os.environ, home):
         answer = endpoints.knock(endpoint.url)
@@ -112,9 +149,7 @@ def find() -> Engine:
                 # Only a request shows whether a named pipe has an engine; a socket that listens is surely an engine's.
                 if not endpoint.url.startswith("npipe:"):
                     raise
-    from .own import embedded  # only where there is no other engine
-
-    if own := embedded.running():
+    if own := _running_embedded():
         return probe(own)
     if denied:
         raise EngineUnreachable(
@@ -122,6 +157,18 @@ def find() -> Engine:
             'Add yourself to its group: `sudo usermod -aG docker "$USER"`, then log in again.',
         )
     raise EngineMissing(*systems.missing())
+
+
+def _own_url() -> str:
+    from .own.engine_folder import EngineFolder  # only where an engine is named, or a terminal is given one
+
+    return EngineFolder.default().url
+
+
+def _running_embedded() -> Endpoint | None:
+    from .own import embedded  # only where there is no other engine
+
+    return embedded.running()
 
 
 def probe(endpoint: Endpoint, timeout: float = HELLO_SECONDS) -> Engine:

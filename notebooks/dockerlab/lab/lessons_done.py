@@ -21,6 +21,11 @@ def _mark(lesson: str) -> Path:
     return folders.workspaces() / ".done" / lesson
 
 
+def _is_done(lesson: str) -> bool:
+    earlier = folders.earlier_workspaces()
+    return _mark(lesson).is_file() or bool(earlier and (earlier / ".done" / lesson).is_file())
+
+
 class LessonRun:
     """What one kernel has run of a lesson since its lab was opened. Outside of a notebook: nothing."""
 
@@ -104,4 +109,4 @@ def _state(lesson: str, done: bool) -> str:
 def progress() -> Progress:
     """Which of the lessons are done on this machine: each of their claims held here, and their lab was closed."""
     lessons = sorted(path.stem for path in folders.NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
-    return Progress({lesson: _mark(lesson).is_file() for lesson in lessons})
+    return Progress({lesson: _is_done(lesson) for lesson in lessons})

@@ -14,6 +14,7 @@ from filelock import FileLock, Timeout
 
 from .. import folders
 from ..errors import WorkspaceUnwritable
+from . import copies
 
 EXERCISE = "your_turn"
 """The folder in a lesson's workspace that belongs to the reader: it survives opening and closing a lab. A second
@@ -55,7 +56,7 @@ def claim(lesson: str, before: Path | None = None) -> tuple[Path, FileLock]:
             lock.acquire()
             folders.empty(folder, _stays(_readers(folder)))
             if is_new:
-                _copy_attempts(usual[0], folder)
+                _bring_attempts(usual, folder)
         except Timeout:
             continue
         except OSError as error:
@@ -74,14 +75,35 @@ def passed_over(folder: Path, lesson: str) -> Path | None:
     return None if folder == named or folders.is_ours(named) else named
 
 
-def _copy_attempts(earlier: Path, folder: Path) -> None:
-    """Copy the reader's attempts from a workspace that is not ours now: an earlier version's, or one that was moved."""
-    if folders.is_ours(earlier) or earlier.is_symlink() or not (earlier / _LOCK).is_file():
-        return
-    for item in _readers(earlier):
-        if _digests_file(item).is_file() and not item.is_symlink() and is_attempted(item):
-            shutil.copytree(item, folder / item.name, symlinks=True)
-            shutil.copyfile(_digests_file(item), _digests_file(folder / item.name))
+def _bring_attempts(usual: list[Path], folder: Path) -> None:
+    """Copy the reader's attempts at a lesson into its new workspace, from where they were before."""
+    try:
+        if _copy_attempts(usual[0], folder) or folder != _first_of_ours(usual):
+            return
+        if root := folders.earlier_workspaces():
+            earlier = [root / path.name for path in usual]
+            _copy_attempts(_first_of_ours(earlier) or earlier[0], folder)
+    except BaseException:
+        folders.remove(folder)  # else it would not be new the next time
+        raise
+
+
+def _first_of_ours(usual: list[Path]) -> Path | None:
+    return next((path for path in usual if folders.is_ours(path)), None)
+
+
+def _copy_attempts(earlier: Path, folder: Path) -> bool:
+    """Copy the reader's attempts from a workspace that is in no use now: an earlier version's, one that was moved, or
+    one in the earlier place. Return whether there were any."""
+    in_use = earlier.parent == folder.parent and folders.is_ours(earlier)
+    if in_use or earlier.is_symlink() or not (earlier / _LOCK).is_file():
+        return False
+    attempts = [item for item in _readers(earlier) if _digests_file(item).is_file() and not item.is_symlink()]
+    attempts = [item for item in attempts if is_attempted(item)]
+    for item in attempts:
+        shutil.copytree(item, folder / item.name, symlinks=True)
+        shutil.copyfile(_digests_file(item), _digests_file(folder / item.name))
+    return bool(attempts)
 
 
 def lay_out(folder: Path, given: Mapping[str, str]) -> Path:
@@ -126,17 +148,24 @@ def is_attempted(folder: Path) -> bool:
 
 
 def remove_all() -> dict[Path, str]:
-    """Remove the workspaces that nobody has open, but for exercises that the reader has attempted.
+    """Remove the copies of lessons that the reader has not touched, and the workspaces that nobody has open, but for
+    exercises that the reader has attempted; in the earlier place of the workspaces, too.
 
     Return what is kept, and why.
     """
-    root = folders.workspaces()
+    earlier = folders.earlier_workspaces()
+    return _remove_all_in(folders.workspaces()) | (_remove_all_in(earlier) if earlier else {})
+
+
+def _remove_all_in(root: Path) -> dict[Path, str]:
     if not root.is_dir():
         return {}
-    kept: dict[Path, str] = {}
     foreign = []
     try:
-        names = folders.others(root)
+        kept = copies.remove_untouched(root)
+        stays = kept.keys() if folders.is_ours(root) else copies.laid_out(root)
+        names = [name for name in folders.others(root) if root / name not in stays]
+        names = [name for name in names if not copies.are_checkpoints(root / name, stays)]
     except OSError as error:
         return {root: error.strerror or str(error)}
     for name in names:
@@ -174,8 +203,9 @@ def remove(folder: Path) -> dict[Path, str]:
 
 
 def shown(path: Path) -> str:
-    """The path as the reader sees it in JupyterLab's file browser, where it lies below the lessons."""
-    return path.relative_to(folders.NOTEBOOKS).as_posix() if path.is_relative_to(folders.NOTEBOOKS) else str(path)
+    """The path as the reader sees it in JupyterLab's file browser, where it lies in their folder."""
+    root = folders.workspaces()
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)
 
 
 def _digests_file(folder: Path) -> Path:
