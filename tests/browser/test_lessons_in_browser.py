@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 from browser.reader import LESSON_SECONDS, Reader, errors, figures_of
 from execute import lessons, read
-from rules import code_cells
+from markdown_it import MarkdownIt
+from nbformat import NotebookNode
+from rules import code_cells, markdown
 from test_exercises import parts, solution
 
 FIRST, SECOND = lessons()[:2]
@@ -75,14 +77,68 @@ def test_the_docker_command_line_works_in_a_terminal_and_in_a_notebook(browser, 
     assert text.splitlines() == [f" ID: {engine.id}", engine.describe()]
 
 
+def run(reader: Reader, *ids: str) -> None:
+    for id_ in ids:
+        assert not errors(reader.run_one(id_)), id_
+
+
 @pytest.mark.browser
-@pytest.mark.timeout(LESSON_SECONDS + 100)
-def test_a_lesson_that_draws_runs_in_a_browser(browser, jupyterlab, tmp_path):
-    assert figures_of(code_cells(read(DRAWN)))
+@pytest.mark.timeout(2 * LESSON_SECONDS)
+def test_a_lesson_as_a_learner_takes_it(browser, jupyterlab, tmp_path):
+    """Cell by cell: predict by mouse and by keyboard, type the lesson's shell lines, restart, find it all again."""
+    lesson = read(DRAWN)
+    ids = [cell.id for cell in code_cells(lesson)]
     reader = Reader(browser.pages[0], jupyterlab)
     reader.open(DRAWN.name)
-    check(reader, DRAWN)
+    options = reader.notebook.locator(".dockerlab-option")
+    run(reader, *ids[: ids.index("predict-exec") + 1])
+    options.nth(0).click()
+    options.get_by_text("●").wait_for()
+    reader.sees("You predict a.")
+    run(reader, "stop-exec", "claim-exec", "start-shell", "predict-shell")
+    reader.sees("a) At once, after its shutdown code (as measured)")
+    options.nth(4).focus()
+    for key in ("Tab", "Tab", "Enter"):
+        reader.page.keyboard.press(key)
+    reader.sees("You predict c.")
+
+    run(reader, *ids[ids.index("stop-shell") : -1])
+    reader.sees("c) After ten seconds, after its shutdown code (a surprise)")
+    reader.sees("You predicted 2 of 6 measurements, 1 of them as measured.")
+    figures = figures_of(code_cells(lesson))
+    assert figures_of(reader.cells()) == figures > 0
+    reader.sees_all(figures)
+    typed_in_a_terminal(reader, shell_lines(lesson))
+    task = jupyterlab.folder / DRAWN.stem / "your_turn" / "start.sh"
+    task.write_text("# mine\n")
+    reader.back_to(DRAWN.name)
+    run(reader, ids[-1])
+    reader.sees(f"{DRAWN.stem} is closed. Of this lesson, nothing is left on the engine.")
     reader.screenshot(tmp_path / f"{DRAWN.stem}.png")
+
+    reader.restart()
+    run(reader, *ids[: ids.index("predict-exec") + 1], "exercise")
+    assert options.first.text_content().startswith("●")
+    assert task.read_text() == "# mine\n"
+    run(reader, ids[-1])
+
+
+def shell_lines(notebook: NotebookNode) -> list[str]:
+    """The lines that a lesson's text gives to a terminal: its blocks of `sh`."""
+    tokens = [token for text in markdown(notebook) for token in MarkdownIt().parse(text) if token.type == "fence"]
+    return [line for token in tokens if token.info == "sh" for line in token.content.splitlines()]
+
+
+def typed_in_a_terminal(reader: Reader, lines: list[str]) -> None:
+    """Type each line as it stands, and see that it ends well."""
+    assert len(lines) > 1
+    ended = reader.server.folder / "ended.txt"
+    reader.type_into_terminal("\n".join(f"{line}\necho $? >> {ended}" for line in lines))
+    deadline = time.monotonic() + 60
+    while not ended.exists() or len(ended.read_text().split()) < len(lines):
+        assert time.monotonic() < deadline, "the terminal does not come to the end"
+        reader.page.wait_for_timeout(100)
+    assert dict(zip(lines, ended.read_text().split(), strict=True)) == dict.fromkeys(lines, "0")
 
 
 @pytest.mark.browser

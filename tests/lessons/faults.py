@@ -270,8 +270,8 @@ FAULTS: list[Fault] = [
     Fault(
         "03_exec_or_shell",
         "a typed command fails",
-        "--tag exec-$LAB --file project/exec.Dockerfile",
-        "--tag exec-$LAB --file project/exec.Dockerfil",
+        "--file project/exec.Dockerfile",
+        "--file project/exec.Dockerfil",
         "start-exec",
         error="CalledProcessError",
     ),

@@ -112,7 +112,7 @@ def test_stops_without_requests():
     shown = stops_table(
         [a_stop(), a_stop(name="shell form", pid1="/bin/sh -c fastapi", exit_code=137, shutdown_ran=None)]
     )
-    assert shown.headers == ("how process 1 is started", "process 1", " seconds", "exit code", "lifespan shutdown ran")
+    assert shown.headers == ("how PID 1 is started", "PID 1", " seconds", "exit code", "lifespan shutdown ran")
     assert shown.rows == (
         ("exec form", "fastapi run app/main.py", "0.40 s", "0", "yes"),
         ("shell form", "sh -c fastapi", "0.40 s", "137", "-"),

@@ -80,7 +80,7 @@ def _environment(lab: Lab) -> dict[str, str]:
             "Install it (the package `docker-cli` of Debian, `docker-ce-cli` of Docker), and restart the kernel.",
         )
     whole["PATH"] = os.pathsep.join(dict.fromkeys(whole.get("PATH", os.defpath).split(os.pathsep)))
-    found = {name: whole[name] for name in ("PATH", "DOCKER_CONFIG") if name in whole}
+    found: dict[str, str] = {name: whole[name] for name in ("PATH", "DOCKER_CONFIG") if name in whole}
     if lab.engine.source == "embedded" or (lab.engine.source == "default socket" and lab.engine.url != _CLI_DEFAULT):
         found["DOCKER_HOST"] = lab.engine.url  # any other the docker command line finds by itself
     return found | {"LAB": lab.id, "LABEL": f"{labels.LAB}={lab.id}", "BASE_IMAGE": lab.base_image}

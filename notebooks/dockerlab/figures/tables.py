@@ -80,8 +80,8 @@ def stops_table(stops: Sequence[Stop]) -> Table:
     """What happened to each container that was stopped: its main process, its end, the requests in flight, if any."""
     rows = [
         {
-            "how process 1 is started": stop.name,
-            "process 1": short_command(stop.pid1),
+            "how PID 1 is started": stop.name,
+            "PID 1": short_command(stop.pid1),
             "seconds": stop.seconds,
             "exit code": stop.exit_code,
             "lifespan shutdown ran": stop.shutdown_ran,
