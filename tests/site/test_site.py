@@ -188,9 +188,9 @@ def test_search(browser, address):
         results = page.locator("#search-results li a")
         results.first.wait_for()
         assert page.locator("h1").all_inner_texts() == ["Search"]
-        results.filter(has_text="Does my application hear that it is to stop?").first.click()
+        results.filter(has_text="Does my application hear the stop signal?").first.click()
         page.wait_for_url("**/notebooks/03_exec_or_shell.html*")
-        assert page.locator("h1").inner_text().startswith("Does my application hear that it is to stop?")
+        assert page.locator("h1").inner_text().startswith("Does my application hear the stop signal?")
 
         page.goto(f"{address}/search.html?q=aardvark")
         page.get_by_text("did not match any documents").wait_for()

@@ -176,7 +176,7 @@ class Verdict:
         decisive = self.claim.decisive(self.measured)
         values = "; ".join(f"{words(name)}: {shown(value)}" for name, value in decisive.items())
         if others := len(self.measured) - len(decisive):
-            values += f"; and {others} more as the table shows"
+            values += f"; and {others} more as claimed"
         found = [("Measured", values)]
         if self.answer:
             found.append(("Answer", f"{self.claim.letter(self.answer)}) {self.answer}"))

@@ -1,4 +1,4 @@
-"""Lesson 03, does my application hear that it is to stop: its claims, and its exercises."""
+"""Lesson 03, does my application hear the stop signal: its claims, and its exercises."""
 
 from __future__ import annotations
 
@@ -61,12 +61,12 @@ CLAIMS = [
             "no handler": "exit 137",
         },
         _ENTRYPOINT,
-        "start.sh and start-exec.sh differ in one word. Behind which does the application run its shutdown code?",
+        "bash -c runs one simple command, or a command with a pipe. With which does the shutdown code run?",
         {
-            "Behind both: a script passes signals on": {"script": _RAN, "script, exec": _RAN},
-            "Behind start.sh only": {"script": _RAN, "script, exec": _KILLED},
-            "Behind start-exec.sh only": {"script": _KILLED, "script, exec": _RAN},
-            "Behind neither: the script is PID 1": {"script": _KILLED, "script, exec": _KILLED},
+            "With both: bash is no sh": {"bash": _RAN, "bash, pipe": _RAN},
+            "With the simple command only": {"bash": _RAN, "bash, pipe": _KILLED},
+            "With the pipe only": {"bash": _KILLED, "bash, pipe": _RAN},
+            "With neither: bash is a shell, too": {"bash": _KILLED, "bash, pipe": _KILLED},
         },
     ),
     Claim(
@@ -87,7 +87,7 @@ CLAIMS = [
     ),
     Claim(
         "stop.in-flight",
-        "A request that outlasts the grace period costs the exec form its shutdown code; an open stream always does.",
+        "A request that outlasts the grace period costs the exec form its shutdown code; so does an open stream.",
         {
             "1 short": f"answered; {_RAN}",
             "2 short, shell form": f"answered; {_KILLED}",
@@ -97,18 +97,18 @@ CLAIMS = [
             "6 stream, stop -t 8": f"cut; {_KILLED}",
         },
         _TIMEOUTS,
-        "The exec form, a request that takes eight seconds, a grace period of five (row 3). What happens?",
+        "The exec form, and an open event stream. What does the longer grace period of row 6 change?",
         {
-            "The engine waits for the request: it is answered, then the shutdown code runs": {
-                "3 long": f"answered; {_RAN}"
+            "The stream gets its end, then the shutdown code runs": {"6 stream, stop -t 8": f"answered; {_RAN}"},
+            "The stream is cut, but the shutdown code runs": {"6 stream, stop -t 8": f"cut; {_RAN}"},
+            "Nothing: the stream is cut, and the shutdown code does not run": {
+                "6 stream, stop -t 8": f"cut; {_KILLED}"
             },
-            "The request is cut, then the shutdown code runs": {"3 long": f"cut; {_RAN}"},
-            "The request is cut, and the shutdown code does not run": {"3 long": f"cut; {_KILLED}"},
         },
     ),
     Claim(
         "stop.drain-timeout",
-        "A drain timeout below the grace period brings the shutdown code back; fastapi run has no way to set it.",
+        "A drain timeout below the grace period saves the shutdown code; fastapi run ignores the variable that sets it.",
         {
             "1 uvicorn, 2 s": f"cut; {_RAN}",
             "2 uvicorn, 2 s": f"answered 500; {_RAN}",
@@ -124,7 +124,7 @@ CLAIMS = [
                 "5 fastapi run, variable": f"cut; {_RAN}",
             },
             "uvicorn only": {"4 uvicorn, variable": f"cut; {_RAN}", "5 fastapi run, variable": f"cut; {_KILLED}"},
-            "Neither: it takes the command-line option": {
+            "Neither: only the command-line option counts": {
                 "4 uvicorn, variable": f"cut; {_KILLED}",
                 "5 fastapi run, variable": f"cut; {_KILLED}",
             },
@@ -343,8 +343,8 @@ exec fastapi run main.py --port 80
             "next one keeps its PID. A shell with something left to do has to stay. An init passes the signal to one "
             "process only: its own child.",
             "Take the rows one by one. Where the application receives nothing and PID 1 stays, the exit code is 137. "
-            "Under an init there is no 137: the init's child ends by the signal, or shuts down and ends itself with "
-            "it. What is left to find out is whether that child is the application.",
+            "In rows d and e the init's child ends by the signal, or shuts down and ends itself with it. What is left "
+            "to find out is whether that child is the application.",
         ),
         {
             "table.md": """\
