@@ -108,7 +108,7 @@ CLAIMS = [
     ),
     Claim(
         "stop.drain-timeout",
-        "A drain timeout below the grace period saves the shutdown code; fastapi run ignores the variable that sets it.",
+        "A drain timeout below the grace period saves the shutdown code; fastapi run ignores the variable for it.",
         {
             "1 uvicorn, 2 s": f"cut; {_RAN}",
             "2 uvicorn, 2 s": f"answered 500; {_RAN}",
