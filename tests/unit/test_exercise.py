@@ -87,3 +87,11 @@ def test_a_second_exercise_is_attempted_and_checked_by_itself(lab):
 def test_a_folder_that_would_not_be_kept_is_refused(lab):
     with pytest.raises(ValueError, match="my_turn"):
         exercise(lab, GIVEN, folder="my_turn")
+
+
+def test_its_files_are_links_where_the_reader_s_copies_are(lab, tmp_path, monkeypatch):
+    monkeypatch.setenv("DOCKERLAB_WORKSPACE", str(tmp_path))
+    task = exercise(lab, GIVEN)
+    assert "<code>app/main.py</code>" in task._repr_html_()
+    (tmp_path / "03_exec_or_shell.ipynb").touch()
+    assert '<a href="your_turn/app/main.py">app/main.py</a>' in task._repr_html_()

@@ -19,7 +19,7 @@ from ..lab.lab import Lab
 from . import builder
 from . import dockerfile as dockerfiles
 
-_BUILDS = re.compile(r"^\s*!.*\bdocker\b.*\b(build|up|run)\b", re.MULTILINE)
+_BUILDS = re.compile(r"^\s*!.*\bdocker\b.*\b(build|up)\b", re.MULTILINE)
 
 _watching: list[_Watch] = []
 """Of the lab that this kernel opened last."""

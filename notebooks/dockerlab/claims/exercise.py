@@ -121,8 +121,12 @@ class Exercise:
 
     def _repr_html_(self) -> str:
         root = folders.workspaces()
+        # Where the reader's copies are, a link opens the file in JupyterLab; elsewhere it would lead nowhere.
+        form = '<a href="{path}">{name}</a>' if any(root.glob("[0-9][0-9]_*.ipynb")) else "<code>{name}</code>"
         links = [
-            f'<a href="{html.escape((self.folder / name).relative_to(root).as_posix())}">{html.escape(name)}</a>'
+            form.format(
+                path=html.escape((self.folder / name).relative_to(root).as_posix(), quote=True), name=html.escape(name)
+            )
             for name in self.given
         ]
         folded = "".join(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import importlib
+import importlib.util
 import os
 import shlex
 import shutil
@@ -60,10 +61,14 @@ def open_lab(lesson: str) -> Lab:
     """
     lab = labs.open_lab(lesson)
     if shell := notebook.shell():
-        environment = _environment(lab)
-        os.environ.update(environment)
-        engine = {name: os.environ[name] for name in _NAMES_AN_ENGINE if name in os.environ}
-        write_environment(lab.workspace, environment | engine)
+        try:
+            environment = _environment(lab)
+            os.environ.update(environment)
+            engine = {name: os.environ[name] for name in _NAMES_AN_ENGINE if name in os.environ}
+            write_environment(lab.workspace, environment | engine)
+        except BaseException:
+            lab.close()
+            raise
         shell.system_raise_on_error = True
         typed_builds.watch(lab, shell)
     _current[:] = [_Lesson(lesson, lab, Predictions(lesson), {})]
@@ -74,7 +79,7 @@ def _environment(lab: Lab) -> dict[str, str]:
     """What a typed `docker` needs, and the names that lessons use."""
     whole = lab.engine.environment
     # An engine is there; the command line is a program of its own, which may be missing.
-    if not shutil.which("docker", path=whole.get("PATH")):
+    if _has_module(lab.lesson) and not shutil.which("docker", path=whole.get("PATH")):
         raise LabError(
             "There is an engine, and no docker command line: this lesson types commands.",
             "Install it (the package `docker-cli` of Debian, `docker-ce-cli` of Docker), and restart the kernel.",
@@ -135,6 +140,11 @@ def claims_of(lesson: str) -> dict[str, Claim]:
         lesson: the notebook's name, or its number: ``03``.
     """
     return {claim.id: claim for claim in _module(lesson).CLAIMS}
+
+
+def _has_module(lesson: str) -> bool:
+    """Whether a lesson has been written anew, with typed commands, and a module of claims and exercises."""
+    return importlib.util.find_spec(f"{__package__}.lesson_{lesson[:2]}") is not None
 
 
 def _module(lesson: str) -> Any:
