@@ -10,8 +10,9 @@ import contextlib
 import json
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import docker
 from filelock import FileLock
@@ -144,13 +145,21 @@ def _made_by_builds(client: docker.DockerClient, records: Iterable[build_cache.R
                 continue
             earliest = begun["began"] - _CLOCKS_SECONDS
             latest = path.stat().st_mtime + _CLOCKS_SECONDS + (0 if has_ended else _CANCEL_SECONDS)
-            for when, record in created:
-                description = record.get("Description", "")
-                if earliest <= when <= latest and (
-                    (begun.get("is_typed") and description.startswith(_SENT_BY_COMMAND_LINE))
-                    or any(build_cache.is_work_of(instruction, description) for instruction in begun["instructions"])
-                ):
-                    found.add(record["ID"])
-            if has_ended or time.time() > latest:  # until then, the engine may still be finishing a step
+            own = [
+                record
+                for when, record in created
+                if earliest <= when <= latest and _is_of_build(record.get("Description", ""), begun)
+            ]
+            found.update(record["ID"] for record in own)
+            # Until then, the engine may still be finishing a step. What another build uses at the moment has another id
+            # later on, and is looked for again.
+            if (has_ended or time.time() > latest) and not any(record["InUse"] for record in own):
                 path.unlink()
     return found
+
+
+def _is_of_build(description: str, begun: Mapping[str, Any]) -> bool:
+    """Whether a record can be of a build that was noted with these instructions."""
+    if begun.get("is_typed") and description.startswith(_SENT_BY_COMMAND_LINE):
+        return True
+    return any(build_cache.is_work_of(instruction, description) for instruction in begun["instructions"])
