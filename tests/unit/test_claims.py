@@ -105,6 +105,7 @@ def test_a_prediction_is_kept_shown_and_counted(lesson):
     assert repr(looked_back).startswith("You predicted 1 of 1 measurements, 0 of them as measured.\n  toy.answer")
     assert "It is 41" in looked_back._repr_html_()
     again._choose("It is 42")
+    assert "0 of them as measured" in repr(lessons.surprises()), "what is chosen after the measurement is no prediction"
     assert "(as measured)" in repr(lessons.claim("toy.answer", answer=42, asked=True))
     assert repr(lessons.surprises()) == "You predicted 1 of 1 measurements, 1 of them as measured."
 

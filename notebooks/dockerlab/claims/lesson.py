@@ -35,12 +35,16 @@ _NAMES_AN_ENGINE = ("DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG", "DOCKER_TL
 
 @dataclass
 class _Lesson:
-    """The lesson that this kernel runs: its predictions, and what was measured of each claim, with the answer to it."""
+    """The lesson that this kernel runs.
+
+    `answers` has, by claim, the option that was measured, and the one that the reader had chosen until then: what they
+    choose afterwards is no prediction.
+    """
 
     name: str
     lab: Lab
     predictions: Predictions
-    answers: dict[str, str]
+    answers: dict[str, tuple[str, str]]
 
 
 _current: list[_Lesson] = []
@@ -225,9 +229,10 @@ def claim(id_: str, measured: Outcome | None = None, **values: Value) -> Verdict
     answer = claim.answer(found)
     if claim.options and not answer:
         raise AssertionError(f"{claim.id}: none of the answers, or more than one, is what was measured: {found}")
-    lesson.answers[id_] = answer
     predicted = lesson.predictions.get(id_)
-    return Verdict(claim, found, answer, predicted if predicted in claim.options else "")
+    predicted = predicted if predicted in claim.options else ""
+    lesson.answers[id_] = (answer, predicted)
+    return Verdict(claim, found, answer, predicted)
 
 
 class Surprises:
@@ -236,9 +241,9 @@ class Surprises:
     def __init__(self, lesson: _Lesson) -> None:
         asked = [each for each in claims_of(lesson.name).values() if each.question]
         self.asked = len(asked)
-        self.measured = {each: lesson.answers[each.id] for each in asked if each.id in lesson.answers}
-        chosen = {each: lesson.predictions.get(each.id) for each in self.measured}
-        self.predicted = {each: option for each, option in chosen.items() if option in each.options}
+        answered = {each: lesson.answers[each.id] for each in asked if each.id in lesson.answers}
+        self.measured = {each: answer for each, (answer, _) in answered.items()}
+        self.predicted = {each: predicted for each, (_, predicted) in answered.items() if predicted}
 
     @property
     def surprising(self) -> dict[Claim, str]:
