@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import ClassVar
 
 import pytest
@@ -191,3 +192,11 @@ def test_a_file_without_end_is_no_file():
             return self.stream
 
     assert docker_exec.listening(EndlessCat("cat", "python3")) is None
+
+
+def test_a_container_whose_last_process_has_just_ended_has_none():
+    """The engine's list is null then, and not empty: seen while a fork bomb was killed."""
+    ending = SimpleNamespace(
+        reload=lambda: None, attrs={"State": {"Pid": 7}}, top=lambda ps_args: {"Titles": [], "Processes": None}
+    )
+    assert docker_exec.processes(ending) == ()

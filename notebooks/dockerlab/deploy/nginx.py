@@ -166,7 +166,7 @@ class Proxy:
 
     def _workers(self) -> set[str]:
         """The processes that accept connections, by their ids."""
-        listing = self.container.top(ps_args="-eo pid,args")["Processes"]
+        listing = self.container.top(ps_args="-eo pid,args")["Processes"] or []
         return {pid for pid, arguments in listing if arguments.strip() == "nginx: worker process"}
 
     def close(self) -> None:

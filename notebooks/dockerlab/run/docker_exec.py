@@ -126,7 +126,7 @@ def processes(container: Container) -> tuple[Process, ...]:
     with contextlib.suppress(APIError, ValueError, KeyError):
         container.reload()
         main = container.attrs["State"]["Pid"]
-        rows = container.top(ps_args="-eo pid,ppid,uid,args")["Processes"]
+        rows = container.top(ps_args="-eo pid,ppid,uid,args")["Processes"] or []  # a container that ends has none
         found = [Process(int(pid), int(parent), int(uid), command) for pid, parent, uid, command in rows]
         return tuple(sorted(found, key=lambda process: (process.pid != main, process.pid)))
     return ()
@@ -152,7 +152,7 @@ def command_line(container: Container) -> str:
     # `docker top` runs `ps` on the engine's machine: ten times as fast as starting a program in the container.
     container.reload()
     with contextlib.suppress(APIError):  # that machine, or Podman's container, may have no `ps`
-        for pid, command in container.top(ps_args="-eo pid,args")["Processes"]:
+        for pid, command in container.top(ps_args="-eo pid,args")["Processes"] or []:
             if int(pid) == container.attrs["State"]["Pid"]:
                 return command
     if (text := _read(container, "/proc/1/cmdline")) is None:
