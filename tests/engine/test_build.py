@@ -530,18 +530,31 @@ build(open_lab("test"), {project!r}, progress=False)
 """
 
 
-def test_the_records_of_a_build_whose_process_was_killed_are_pruned(lab, project, unique, tmp_path):
+IN_A_CELL = """
+import shutil
+from IPython.core.interactiveshell import InteractiveShell
+shell = InteractiveShell.instance()
+shell.run_cell("from dockerlab import open_lab; lab = open_lab('test')")
+shutil.copytree({project!r}, "project")
+shell.run_cell("!docker build --build-arg BASE_IMAGE --label $LABEL project")
+"""
+
+
+@pytest.mark.parametrize("code", [BUILD, IN_A_CELL], ids=["by build", "by a command in a cell"])
+def test_the_records_of_a_build_whose_process_was_killed_are_pruned(lab, project, unique, tmp_path, code):
     readers, mine = unique + "readers", unique + "mine"
     write(project, f"RUN echo {readers}\n")
     build(lab, project, name="readers", progress=False)
     kept = records(lab.client, readers)
 
     write(project, f"ARG WORD={mine}\nCOPY app /app-${{WORD}}\nRUN echo {mine}\nRUN sleep 100 # {mine}\n")
+    environment = lab.engine.environment
     with pytest.MonkeyPatch.context() as alone:
         # A cache folder, and so a ledger, of its own: the reader's builds are not in it.
         alone.setenv("DOCKERLAB_CACHE", str(tmp_path / "cache"))
-        alone.setenv("DOCKER_HOST", lab.engine.url)
-        killed = subprocess.Popen([sys.executable, "-c", BUILD.format(project=str(project))])
+        for name in {"DOCKER_HOST", "DOCKER_CONFIG", "PATH"} & environment.keys():
+            alone.setenv(name, environment[name])
+        killed = subprocess.Popen([sys.executable, "-c", code.format(project=str(project))])
         deadline = time.monotonic() + 100
         while len(made := records(lab.client, mine)) < 2:
             assert killed.poll() is None

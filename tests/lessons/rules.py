@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import ast
 import functools
-import importlib.util
 import json
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import nbformat
-from dockerlab.claims.lesson import claims_of
+from dockerlab.claims.lesson import claims_of, has_module
 from IPython.core.inputtransformer2 import TransformerManager
 from nbformat import NotebookNode
 
@@ -191,11 +190,6 @@ def claims(notebook: NotebookNode, name: str) -> Iterator[str]:
 
 def _first_arguments(cell: NotebookNode, function: str) -> list[str]:
     return [ast.literal_eval(call.args[0]) for call in calls(cell.source) if ast.unparse(call.func) == function]
-
-
-def has_module(lesson: str) -> bool:
-    """Whether a lesson's claims and exercises are in a module."""
-    return importlib.util.find_spec(f"dockerlab.claims.lesson_{lesson[:2]}") is not None
 
 
 @rule

@@ -5,6 +5,7 @@ import secrets
 import tempfile
 from pathlib import Path
 
+import nbformat
 import pytest
 import toy
 from nested import run
@@ -16,6 +17,17 @@ lab = open_lab("untidy")
 lab.close();
 """
 LEAVES = "lab.client.volumes.create(lab.name('left'), labels=lab.labels);"
+
+OPENS = """
+from dockerlab import labels, open_lab
+lab = open_lab("by_a_command");
+"""
+CLOSES_TOO_EARLY = """
+lab.close()
+lab.client.volumes.create("left-by-a-command-" + lab.id, labels={labels.LAB: lab.id})
+print("cleaned up")
+"""
+"""As a docker command with ``--label $LABEL`` does, which names no owner."""
 
 TEST_LEAVES = """
 from dockerlab import labels
@@ -32,6 +44,9 @@ def left(engine, tmp_path_factory):
     """A run that leaves volumes in three ways, the id that is in their names, and the volumes that are still there."""
     folder, id = tmp_path_factory.mktemp("untidy"), secrets.token_hex(4)
     toy.write(folder, "untidy", code("opens", OPENS_AND_CLOSES), code("leaves", LEAVES), claim())
+    by_a_command = toy.lesson("by_a_command", code("opens", OPENS), claim())
+    by_a_command.cells[-1].source = CLOSES_TOO_EARLY.strip()
+    nbformat.write(by_a_command, folder / "by_a_command.ipynb")
     (folder / "test_leaves.py").write_text(TEST_LEAVES.format(id=id))
     # The owner of what is labelled is a worker of pytest-xdist, which lives to the end of its run.
     result = run(folder, "-p", "xdist", "-n1", "--dist=loadscope", env={})
@@ -47,6 +62,13 @@ def test_what_a_lesson_leaves_turns_its_clean_up_red(left):
     assert result["untidy::cleanup"].outcome == "failure"
     assert "-left" in result["untidy::cleanup"].message
     assert not [name for name in volumes if name.endswith("-left")]
+
+
+def test_what_a_command_leaves_that_names_its_lab_only_does_so_too(left):
+    result, _, volumes = left
+    assert result["by_a_command::cleanup"].outcome == "failure"
+    assert "left-by-a-command-" in result["by_a_command::cleanup"].message
+    assert not [name for name in volumes if name.startswith("left-by-a-command-")], "the next sweep takes it"
 
 
 def test_an_unlabelled_leftover_is_named_and_not_touched(left):

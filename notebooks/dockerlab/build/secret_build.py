@@ -20,9 +20,6 @@ from . import dockerfile as dockerfiles
 HAS_BUILDKIT_FROM, NEEDS_BUILDX_FROM = 18, 23
 """The major versions of the docker command line that build with BuildKit by themselves; later ones call buildx."""
 
-CONTEXT_RECORD = "local source for "
-"""How the description of a build cache record begins that holds a context which the command line has sent."""
-
 
 def builder_with_secrets(lab: Lab) -> list[str] | None:
     """The command that builds with secrets here, up to its options: that of buildx, or of an older command line.
@@ -121,7 +118,7 @@ def _wait_for_contexts(lab: Lab, before: Collection[str]) -> None:
         sent = [
             record
             for record in build_cache.records(lab.client)
-            if record["ID"] not in before and record.get("Description", "").startswith(CONTEXT_RECORD)
+            if record["ID"] not in before and record.get("Description", "").startswith(build_cache.SENT_BY_CLI)
         ]
         return bool(sent) and not any(record["InUse"] for record in sent)
 
@@ -135,7 +132,7 @@ def _note(lab: Lab, before: Collection[str]) -> None:
         [
             id_
             for id_, description in build_cache.descriptions(lab.client).items()
-            if id_ not in before and (lab.id in description or description.startswith(CONTEXT_RECORD))
+            if id_ not in before and (lab.id in description or description.startswith(build_cache.SENT_BY_CLI))
         ],
     )
 

@@ -14,8 +14,8 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-from .. import labels
-from ..build import typed_builds
+from .. import engine, labels
+from ..build import cli_builds
 from ..errors import LabError
 from ..lab import lab as labs
 from ..lab import notebook, workspace
@@ -27,8 +27,6 @@ from .question import Question
 
 ENVIRONMENT = "lab.env"
 """The file in a lesson's folder that makes a terminal speak to the lesson's engine: ``. 03_exec_or_shell/lab.env``."""
-
-_CLI_DEFAULT = "unix:///var/run/docker.sock"
 
 _NAMES_AN_ENGINE = ("DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH")
 
@@ -68,31 +66,30 @@ def open_lab(lesson: str) -> Lab:
         try:
             environment = _environment(lab)
             os.environ.update(environment)
-            engine = {name: os.environ[name] for name in _NAMES_AN_ENGINE if name in os.environ}
-            write_environment(lab.workspace, environment | engine)
+            write_environment(lab.workspace, environment)
         except BaseException:
             lab.close()
             raise
         shell.system_raise_on_error = True
-        typed_builds.watch(lab, shell)
+        cli_builds.watch(lab, shell)
     _current[:] = [_Lesson(lesson, lab, Predictions(lesson), {})]
     return lab
 
 
 def _environment(lab: Lab) -> dict[str, str]:
-    """What a typed `docker` needs, and the names that lessons use."""
-    whole = lab.engine.environment
+    """What a typed `docker` needs, as in JupyterLab's terminals, and the names that lessons use."""
+    whole = engine.shell_environment()
     # An engine is there; the command line is a program of its own, which may be missing.
-    if _has_module(lab.lesson) and not shutil.which("docker", path=whole.get("PATH")):
+    if has_module(lab.lesson) and not shutil.which("docker", path=whole.get("PATH")):
         raise LabError(
             "There is an engine, and no docker command line: this lesson types commands.",
             "Install it (the package `docker-cli` of Debian, `docker-ce-cli` of Docker), and restart the kernel.",
         )
-    whole["PATH"] = os.pathsep.join(dict.fromkeys(whole.get("PATH", os.defpath).split(os.pathsep)))
-    found: dict[str, str] = {name: whole[name] for name in ("PATH", "DOCKER_CONFIG") if name in whole}
-    if lab.engine.source == "embedded" or (lab.engine.source == "default socket" and lab.engine.url != _CLI_DEFAULT):
-        found["DOCKER_HOST"] = lab.engine.url  # any other the docker command line finds by itself
-    return found | {"LAB": lab.id, "LABEL": f"{labels.LAB}={lab.id}", "BASE_IMAGE": lab.base_image}
+    return {name: whole[name] for name in ("PATH", *_NAMES_AN_ENGINE) if name in whole} | {
+        "LAB": lab.id,
+        "LABEL": f"{labels.LAB}={lab.id}",
+        "BASE_IMAGE": lab.base_image,
+    }
 
 
 def write_environment(folder: Path, environment: Mapping[str, str]) -> None:
@@ -146,7 +143,7 @@ def claims_of(lesson: str) -> dict[str, Claim]:
     return {claim.id: claim for claim in _module(lesson).CLAIMS}
 
 
-def _has_module(lesson: str) -> bool:
+def has_module(lesson: str) -> bool:
     """Whether a lesson has been written anew, with typed commands, and a module of claims and exercises."""
     return importlib.util.find_spec(f"{__package__}.lesson_{lesson[:2]}") is not None
 

@@ -262,7 +262,7 @@ _LOOK = {
 @cache  # the five are measured once, however often a reader corrects the table
 def _measured(lab: Lab) -> dict[str, dict[str, str]]:
     command = "fastapi run app/main.py --port 80"
-    image = lab.typed("scripts")
+    image = lab.cli_name("scripts")
     started = stop_side_by_side(
         lab,
         {

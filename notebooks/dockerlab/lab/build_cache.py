@@ -21,6 +21,10 @@ _UPLOADED_CONTEXTS = ("http url http://build-context-", "copy /context /")
 command line does not. Each upload has a name of its own, so that no later build can make use of them."""
 
 
+SENT_BY_CLI = "local source for "
+"""How the records of the files begin that the docker command line sends for a build."""
+
+
 class Record(TypedDict):
     """What the engine says of a record, as far as it is read here."""
 

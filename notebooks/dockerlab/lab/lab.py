@@ -83,8 +83,8 @@ class Lab:
         """A tag for an image that no other lab on this engine has; made of the short name as by `name`."""
         return f"dockerlab/{self.id}:{_SPECIAL.sub('-', short).strip('-.') or 'image'}"
 
-    def typed(self, short: str) -> str:
-        """The name that a lesson's typed commands give a container or an image: ``web-$LAB``."""
+    def cli_name(self, short: str) -> str:
+        """The name that the docker commands of a lesson give a container or an image: ``web-$LAB``."""
         return f"{short}-{self.id}"
 
     def close(self) -> Closed:

@@ -21,9 +21,6 @@ from .. import folders, labels
 from ..engine import discovery
 from . import build_cache
 
-_SENT_BY_COMMAND_LINE = "local source for "
-"""How the records of the files begin that the docker command line sends for a build."""
-
 _BEGUN, _ENDED = ".json", ".ended"
 
 _CLOCKS_SECONDS = 5
@@ -69,7 +66,7 @@ def note_build_records(client: docker.DockerClient, ids: Iterable[str]) -> None:
         ledger.update(ids)
 
 
-def begin_build(client: docker.DockerClient, instructions: Sequence[str], *, is_typed: bool = False) -> Path:
+def begin_build(client: docker.DockerClient, instructions: Sequence[str], *, is_cli: bool = False) -> Path:
     """Write down that a build begins, so that its records are found without their ids.
 
     A build whose process is killed can note none. And a record may have another id later on than when the build noted
@@ -79,7 +76,7 @@ def begin_build(client: docker.DockerClient, instructions: Sequence[str], *, is_
 
     Args:
         instructions: the instructions that are carried out, as the Dockerfile has them.
-        is_typed: whether the docker command line builds: what it sends leaves records of its own.
+        is_cli: whether the docker command line builds: what it sends leaves records of its own.
     """
     folder = begun_builds(client)
     folder.mkdir(exist_ok=True)
@@ -87,7 +84,7 @@ def begin_build(client: docker.DockerClient, instructions: Sequence[str], *, is_
         "owner": str(labels.Owner.current()),
         "began": time.time(),
         "instructions": list(instructions),
-        "is_typed": is_typed,
+        "is_cli": is_cli,
     }
     with tempfile.NamedTemporaryFile("w", dir=folder, suffix=".new", delete=False) as file:
         json.dump(began, file)
@@ -160,6 +157,6 @@ def _made_by_builds(client: docker.DockerClient, records: Iterable[build_cache.R
 
 def _is_of_build(description: str, begun: Mapping[str, Any]) -> bool:
     """Whether a record can be of a build that was noted with these instructions."""
-    if begun.get("is_typed") and description.startswith(_SENT_BY_COMMAND_LINE):
+    if begun.get("is_cli") and description.startswith(build_cache.SENT_BY_CLI):
         return True
     return any(build_cache.is_work_of(instruction, description) for instruction in begun["instructions"])

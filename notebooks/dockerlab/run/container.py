@@ -319,7 +319,7 @@ def until_logged(lab: Lab, name: str, text: str, seconds: float = 60) -> None:
         LabError: there is no such container; it ended, or time was up, before it had printed that.
     """
     with container_errors_explained(lab, name):
-        container = lab.client.containers.get(lab.typed(name))
+        container = lab.client.containers.get(lab.cli_name(name))
         for _ in tries(seconds, every=0.1):
             container.reload()
             log = container.logs().decode(errors="replace")
@@ -329,9 +329,9 @@ def until_logged(lab: Lab, name: str, text: str, seconds: float = 60) -> None:
                 break
     tail = log.strip().splitlines()[-1:] or ["(nothing)"]
     raise LabError(
-        f"{lab.typed(name)} has not printed {text!r}: it is {container.status}, and the last line of its log is: "
+        f"{lab.cli_name(name)} has not printed {text!r}: it is {container.status}, and the last line of its log is: "
         f"{tail[0][:LINE_LENGTH]}",
-        f"Look at its log: docker logs {lab.typed(name)}",
+        f"Look at its log: docker logs {lab.cli_name(name)}",
     )
 
 

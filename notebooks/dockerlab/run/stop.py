@@ -261,10 +261,10 @@ def ended(lab: Lab, name: str, *, shutdown_marker: str = SHUTDOWN) -> dict[str, 
         LabError: there is no such container, or it still runs.
     """
     with container_errors_explained(lab, name):
-        container = lab.client.containers.get(lab.typed(name))
+        container = lab.client.containers.get(lab.cli_name(name))
         state, log = container.attrs["State"], container.logs().decode(errors="replace")
     if state["Running"]:
-        raise LabError(f"{lab.typed(name)} still runs.", f"Stop it: docker stop {lab.typed(name)}")
+        raise LabError(f"{lab.cli_name(name)} still runs.", f"Stop it: docker stop {lab.cli_name(name)}")
     return {"exit_code": state["ExitCode"], "shutdown_ran": shutdown_marker in log}
 
 

@@ -86,8 +86,9 @@ def cli_environment(environ: Mapping[str, str]) -> dict[str, str]:
         return {}
     config = here.packages / "docker-config"
     _link_settings(endpoints.docker_config(environ, Path.home()) / "config.json", config / "config.json")
-    path = environ.get("PATH", os.defpath)
-    return {"PATH": f"{here.path}{os.pathsep}{path}", "DOCKER_CONFIG": str(config)}
+    path = os.pathsep.join([here.path, environ.get("PATH", os.defpath)])
+    once = dict.fromkeys(path.split(os.pathsep))  # a child of ours has our folders in it already
+    return {"PATH": os.pathsep.join(once), "DOCKER_CONFIG": str(config)}
 
 
 def _link_settings(users: Path, ours: Path) -> None:

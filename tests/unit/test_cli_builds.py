@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 from docker.errors import DockerException
-from dockerlab.build import builder, typed_builds
+from dockerlab.build import builder, cli_builds
 from dockerlab.lab import ledger
 from IPython.core.interactiveshell import InteractiveShell
 
@@ -25,12 +25,12 @@ def noted(monkeypatch, tmp_path, shell):
     """What happens, in order, for a lab whose workspace is a temporary folder."""
     done: list[object] = []
     monkeypatch.setattr(builder, "warm_cache", lambda lab, dockerfile, *_: done.append("warm"))
-    monkeypatch.setattr(ledger, "begin_build", lambda client, known, *, is_typed: done.append("begin") or tmp_path)
+    monkeypatch.setattr(ledger, "begin_build", lambda client, known, *, is_cli: done.append("begin") or tmp_path)
     monkeypatch.setattr(ledger, "end_build", lambda begun, steps: done.append(steps))
     lab = SimpleNamespace(is_open=True, workspace=tmp_path, base_image="base", client=None)
-    typed_builds.watch(lab, shell)
+    cli_builds.watch(lab, shell)
     yield done
-    typed_builds._watching.pop().end()
+    cli_builds._watching.pop().end()
 
 
 @pytest.mark.parametrize("line", ["!docker build .", "!docker build \\\n  --tag x .", "!docker compose up --wait"])
@@ -61,6 +61,6 @@ def test_an_engine_that_does_not_answer_holds_no_cell_up(noted, tmp_path, shell,
 
 def test_the_lab_that_is_opened_next_takes_its_place(noted, tmp_path, shell):
     other = SimpleNamespace(is_open=True, workspace=tmp_path / "other", base_image="base", client=None)
-    typed_builds.watch(other, shell)
+    cli_builds.watch(other, shell)
     shell.run_cell("!docker build .")
     assert noted == ["begin", []]
