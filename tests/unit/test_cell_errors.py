@@ -54,6 +54,16 @@ def test_with_an_engine_an_error_is_shown_with_the_line_it_came_from(shell):
     assert "cell_errors" not in lines
 
 
+def test_of_a_command_that_failed_the_last_word_is_the_command(shell):
+    cell_errors.watch(SimpleNamespace(url=URL, client=there))
+    shell.system_raise_on_error = True
+    shell.user_ns["get_ipython"] = lambda: shell
+    assert not shell.run_cell("!exit 3").success
+    [(kind, told, lines)] = shell.shown
+    assert (kind, "'exit 3'" in told) == ("CalledProcessError", True)
+    assert len(lines.splitlines()) <= 3, lines  # and none of IPython's own
+
+
 def test_a_full_disk_is_told(shell):
     cell_errors.watch(SimpleNamespace(url=URL, client=there))
     words = "mkdir /var/lib/docker/overlay2/1: no space left on device"

@@ -7,6 +7,7 @@ engine, or, some lines later, something unrelated; where the disk is full, an HT
 from __future__ import annotations
 
 import contextlib
+from subprocess import CalledProcessError
 from types import TracebackType
 from typing import Any
 
@@ -35,7 +36,9 @@ def watch(engine_: engine.Engine) -> None:
         if cause := _engine_error(error, engine_):
             shell.showtraceback((type(cause), cause, trace))
         else:
-            shell.showtraceback((kind, error, trace), tb_offset=tb_offset)
+            # Of a `!` command, what it printed itself stands above, and the lines below would be IPython's own.
+            is_command = isinstance(error, CalledProcessError) and isinstance(error.cmd, str)
+            shell.showtraceback((kind, error, trace), tb_offset=tb_offset, exception_only=is_command)
 
     shell.set_custom_exc((Exception,), show)  # in place of an earlier lab's
     _watched[:] = [engine_]
