@@ -62,7 +62,7 @@ def lesson(monkeypatch, tmp_path):
 def test_a_claim_that_holds_shows_what_was_measured_and_which_answer_that_is(lesson):
     shown = repr(lessons.claim("toy.answer", answer=42, asked=True))
     assert "✔ toy.answer: The answer is 42." in shown
-    assert "Measured: answer: 42" in shown
+    assert "Measured: answer: 42; asked: yes" in shown
     assert "Answer: b) It is 42" in shown
     assert "You predicted" not in shown
 

@@ -11,6 +11,10 @@ Outcome: TypeAlias = Mapping[str, Value]
 """What was measured, or is expected: ``{"exit_code": 137, "shutdown_ran": False}``."""
 
 
+_SHORT = 3
+"""What was measured is shown whole up to so many values; of a table's rows, those that decide."""
+
+
 @dataclass(frozen=True, eq=False)
 class Claim:
     """What a lesson claims, and the question that it asks before it measures.
@@ -51,7 +55,9 @@ class Claim:
         ]
 
     def decisive(self, measured: Outcome) -> dict[str, Value]:
-        """The part of a measurement that decides between the options; all of it where there are none."""
+        """What decides between the options; all that was measured where there are none, or where it is short."""
+        if len(measured) <= _SHORT:
+            return dict(measured)
         deciding = {name for expected in self.options.values() for name in expected}
         return {name: value for name, value in measured.items() if name in deciding or not deciding}
 

@@ -34,7 +34,7 @@ CLAIMS = [
     Claim(
         "stop.exec-form",
         "In exec form the application is PID 1: it receives SIGTERM and runs its shutdown code.",
-        {"exit_code": 0, "shutdown_ran": True},
+        {"pid_1_started_as": "fastapi", "exit_code": 0, "shutdown_ran": True},
         _EXEC_FORM,
         "docker stop allows ten seconds. How does this container end?",
         _ENDS,
@@ -42,7 +42,7 @@ CLAIMS = [
     Claim(
         "stop.shell-form",
         "In shell form the application never receives SIGTERM, and is killed at the end of the grace period.",
-        {"exit_code": 137, "shutdown_ran": False},
+        {"pid_1_started_as": "/bin/sh", "exit_code": 137, "shutdown_ran": False},
         _EXEC_FORM,
         "The image differs in its last line only. How does this container end?",
         _ENDS,

@@ -246,7 +246,7 @@ def stop_side_by_side(lab: Lab, variants: Mapping[str, Variant], *, grace: int =
 # --- the engine's events ---------------------------------------------------------------------------------------------
 
 
-def ended(lab: Lab, name: str, *, shutdown_marker: str = SHUTDOWN) -> dict[str, int | bool]:
+def ended(lab: Lab, name: str, *, shutdown_marker: str = SHUTDOWN) -> dict[str, str | int | bool]:
     """How a container ended that typed commands started and stopped, in the names of a claim.
 
     Args:
@@ -255,7 +255,7 @@ def ended(lab: Lab, name: str, *, shutdown_marker: str = SHUTDOWN) -> dict[str, 
         shutdown_marker: what its application prints at the end of its shutdown code.
 
     Returns:
-        Its ``exit_code``, and whether the ``shutdown_ran``.
+        What the engine started as PID 1 (``pid_1_started_as``), the ``exit_code``, and whether the ``shutdown_ran``.
 
     Raises:
         LabError: there is no such container, or it still runs.
@@ -265,7 +265,8 @@ def ended(lab: Lab, name: str, *, shutdown_marker: str = SHUTDOWN) -> dict[str, 
         state, log = container.attrs["State"], container.logs().decode(errors="replace")
     if state["Running"]:
         raise LabError(f"{lab.cli_name(name)} still runs.", f"Stop it: docker stop {lab.cli_name(name)}")
-    return {"exit_code": state["ExitCode"], "shutdown_ran": shutdown_marker in log}
+    started = container.attrs["Path"]
+    return {"pid_1_started_as": started, "exit_code": state["ExitCode"], "shutdown_ran": shutdown_marker in log}
 
 
 @dataclass(frozen=True)
