@@ -31,7 +31,7 @@ def check(reader: Reader, lesson: Path) -> None:
 
     assert figures_of(cells) == figures_of(code_cells(read(lesson)))
     reader.sees_all(figures_of(cells))
-    reader.sees(f"{lesson.stem} is closed. Of this lesson, nothing is left on the engine.")
+    reader.sees(f"{lesson.stem} is closed. Nothing from this lesson is left on the engine.")
 
 
 @pytest.mark.browser
@@ -113,7 +113,7 @@ def test_a_lesson_as_a_learner_takes_it(browser, jupyterlab, tmp_path):
     task.write_text("# mine\n")
     reader.back_to(DRAWN.name)
     run(reader, ids[-1])
-    reader.sees(f"{DRAWN.stem} is closed. Of this lesson, nothing is left on the engine.")
+    reader.sees(f"{DRAWN.stem} is closed. Nothing from this lesson is left on the engine.")
     reader.screenshot(tmp_path / f"{DRAWN.stem}.png")
 
     reader.restart()

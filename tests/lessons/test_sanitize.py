@@ -24,9 +24,12 @@ sent: 9 files
 ● Done. In your version: 4 of 4
 RUN pip install --no-cache-dir --upgrade -r /code/requirements.txt
 fastapi[standard]==0.165.0
-05_compose is closed. Of this lesson, nothing is left on the engine.
+05_compose is closed. Nothing from this lesson is left on the engine.
 """.strip().splitlines()
 """Lines that lessons print, and that say whether a claim holds."""
+
+BUILD = "#0 building with "
+"""How the output of `docker build` begins, when no terminal reads it: the only output that a rule may replace whole."""
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +54,8 @@ def complaints(text: str, committed: list[str]) -> list[str]:
             wrong.append(f"{pattern} matches where there is nothing")
         if hidden := [verdict for verdict in VERDICTS if re.search(pattern, verdict)]:
             wrong.append(f"{pattern} is too broad, it hides {hidden[0]!r}")
-        if any("\n" in match.group() for content in committed for match in re.finditer(pattern, content)):
+        found = [match.group() for content in committed for match in re.finditer(pattern, content)]
+        if any("\n" in text and not text.startswith(BUILD) for text in found):
             wrong.append(f"{pattern} matches more than a line")
         before, committed = committed, [re.sub(pattern, replacement, content) for content in committed]
         if committed == before:

@@ -131,7 +131,7 @@ class Closed:
     def __repr__(self) -> str:
         if self.left:
             return f"{self.lesson} is closed, and this is still on the engine: {', '.join(self.left)}."
-        return f"{self.lesson} is closed. Of this lesson, nothing is left on the engine."
+        return f"{self.lesson} is closed. Nothing from this lesson is left on the engine."
 
 
 _opened: dict[str, Lab] = {}
