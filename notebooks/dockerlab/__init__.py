@@ -6,8 +6,8 @@ from .build.build_context import context
 from .claims.exercise import NotYet
 from .claims.lesson import claim, exercise, open_lab, predict, surprises
 from .figures.tables import stops_table, table
-from .lab.lessons_done import progress
-from .run.container import serve, until_logged
+from .lab.lessons import progress
+from .run.container import serve, until_logged, url_of
 from .run.stop import Variant, ended, stop, stop_side_by_side
 from .run.traffic import send, steady
 
@@ -35,6 +35,7 @@ __all__ = [
     "table",
     "timeline",
     "until_logged",
+    "url_of",
 ]
 
 

@@ -23,6 +23,13 @@ from nbformat import NotebookNode
 from rules import code_cells
 
 UNNAMED: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+    "00_start_here": {
+        "processes": ("start",),
+        "claim-processes": ("start",),
+        "request": ("start",),
+        "stop": ("start",),
+        "claim-stop": ("stop",),
+    },
     "03_exec_or_shell": {
         "stop-exec": ("start-exec",),
         "claim-exec": ("stop-exec",),

@@ -4,9 +4,11 @@ import base64
 import re
 
 import readme
+from dockerlab.lab.lessons import lessons as all_lessons
 from execute import NOTEBOOKS, ROOT, lessons, read
 
 TEXT = (ROOT / "README.md").read_text()
+GUIDE = (ROOT / "workshop" / "TEACHING.md").read_text()
 
 
 def test_its_picture_is_the_one_in_the_lesson():
@@ -19,12 +21,35 @@ def test_every_link_leads_somewhere():
     assert [link for link in links if not (ROOT / link).exists()] == []
 
 
-def test_every_lesson_is_in_the_table_with_its_own_question():
-    for path in lessons():
-        question = read(path).cells[0].source.splitlines()[0].removeprefix("# ")
-        row = next((line for line in TEXT.splitlines() if f"(notebooks/{path.name})" in line and line[0] == "|"), None)
-        assert row, f"{path.name} is not in the table of lessons"
-        assert question in row, f"the row of {path.name} does not ask {question!r}"
+def rows(text: str) -> list[list[str]]:
+    """The cells of each row of each table."""
+    lines = [line for line in text.splitlines() if line.startswith("|") and not line.startswith("|-")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+
+def test_the_table_of_lessons_has_each_with_its_own_question_and_minutes():
+    found = [row for row in rows(TEXT) if row[0].startswith("[0")]
+    asked = [[f"[{each.number}](notebooks/{each.name}.ipynb)", each.question, each.time] for each in all_lessons()]
+    assert [[row[0], row[1], row[3]] for row in found] == asked
+
+
+def test_the_guide_for_instructors_has_the_minutes_of_the_lessons():
+    """In its schedules: minutes, lesson, what to run. All of a lesson takes what the lesson says, a part no more."""
+    lessons_ = {f"[{each.number}](../notebooks/{each.name}.ipynb)": each for each in all_lessons()}
+    schedule = [row for row in rows(GUIDE) if row[0].isdecimal()]
+    assert len(schedule) > 10
+    for minutes, names, run, _ in schedule:
+        for name in names.split(" or "):
+            lesson = lessons_[name]
+            whole = (0 if run.startswith("Your turn") else lesson.minutes) + (
+                lesson.exercise_minutes if re.search("exercise|Your turn", run) else 0
+            )
+            is_part = not run.startswith(("all", "Your turn"))
+            assert int(minutes) == whole or (is_part and int(minutes) < whole), f"{name}, {run}: {minutes} of {whole}"
+
+
+def test_each_lesson_says_how_long_it_takes():
+    assert [each.name for each in all_lessons() if not each.minutes or not each.question] == []
 
 
 def test_every_link_between_lessons_leads_somewhere():

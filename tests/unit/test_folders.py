@@ -14,7 +14,7 @@ from dockerlab.engine.base import bootstrap
 from dockerlab.engine.own import embedded, engine_folder, packages
 from dockerlab.errors import EngineMissing, LabError
 from dockerlab.lab import build_cache, cleanup, ledger, workspace
-from dockerlab.lab.lessons_done import LessonRun
+from dockerlab.lab.lessons import LessonRun
 from typer.testing import CliRunner
 
 LESSON = "03_exec_or_shell"
@@ -84,7 +84,7 @@ def an_audit():
 
 
 def a_lesson_that_is_done():
-    with mock.patch("dockerlab.lab.lessons_done._claims", return_value=[{"a"}]):
+    with mock.patch("dockerlab.lab.lessons._claims", return_value=[{"a"}]):
         run = LessonRun(LESSON)
         run._passed = {"a"}
         run.close()

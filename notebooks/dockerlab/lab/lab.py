@@ -16,7 +16,7 @@ from .. import engine, folders, labels
 from ..engine import engine_errors
 from ..errors import LabError
 from . import cell_errors, cleanup, ledger, workspace
-from .lessons_done import LessonRun
+from .lessons import LessonRun
 
 _SPECIAL = re.compile(r"[^a-zA-Z0-9_.-]+")
 

@@ -335,6 +335,25 @@ def until_logged(lab: Lab, name: str, text: str, seconds: float = 60) -> None:
     )
 
 
+def url_of(lab: Lab, name: str, port: int = 80) -> str:
+    """Where the engine has published a port of a container that a typed command started: ``http://127.0.0.1:49153``.
+
+    Args:
+        lab: the open lab.
+        name: of the container, without ``-$LAB``: ``web``.
+        port: of the container.
+
+    Raises:
+        LabError: there is no such container, or the port is not published.
+    """
+    cli_name = lab.cli_name(name)
+    with container_errors_explained(lab, name):
+        container = lab.client.containers.get(cli_name)
+    if address := Service(lab, name, container, port, "/").published(port):
+        return address
+    raise LabError(f"Port {port} of {cli_name} is not published.", f"See what is: docker port {cli_name}")
+
+
 def _port(value: int | str | None) -> int | None:
     """A port as a number; learners write it as a text, too."""
     if value is None:

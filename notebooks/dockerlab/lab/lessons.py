@@ -1,6 +1,6 @@
-"""Which lessons are done on this machine: each of their claims held here, and then their lab was closed.
+"""The lessons: what each asks, how long it takes, and whether it is done on this machine.
 
-The mark of a lesson is an empty file of its name. Kernels that end at the same time do not meet at one file, and there
+A lesson is done when each of its claims held here, and then its lab was closed. The mark of a lesson is an empty file of its name. Kernels that end at the same time do not meet at one file, and there
 is nothing in it that could be broken. It goes with the workspaces, when all of them are removed.
 """
 
@@ -9,7 +9,9 @@ from __future__ import annotations
 import contextlib
 import html
 import json
+import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -80,33 +82,84 @@ def _claims(path: Path) -> list[set[str]]:
     ]
 
 
-class Progress:
-    """The lessons, and which of them are done on this machine. A notebook shows it with a link to each lesson.
+@dataclass(frozen=True)
+class Lesson:
+    """A lesson, as its notebook's first cell has it.
 
     Attributes:
-        done: whether a lesson is done, by its name: ``03_exec_or_shell``. In the order of the lessons.
+        name: ``03_exec_or_shell``.
+        question: its heading.
+        minutes: how long it takes, without exercises.
+        exercise_minutes: how long they take; 0 where it has none.
     """
 
-    def __init__(self, done: Mapping[str, bool]) -> None:
+    name: str
+    question: str
+    minutes: int
+    exercise_minutes: int
+
+    @property
+    def number(self) -> str:
+        """``03``."""
+        return self.name.partition("_")[0]
+
+    @property
+    def time(self) -> str:
+        """In minutes: ``30 + 15``."""
+        return f"{self.minutes} + {self.exercise_minutes}" if self.exercise_minutes else str(self.minutes)
+
+
+def lessons() -> list[Lesson]:
+    """All lessons, in their order. What a broken notebook does not tell is empty, or 0."""
+    return [_lesson(path) for path in sorted(folders.NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))]
+
+
+def _lesson(path: Path) -> Lesson:
+    try:
+        title = "".join(json.loads(path.read_text(encoding="utf-8"))["cells"][0]["source"])
+    except (OSError, ValueError, LookupError, TypeError):
+        title = ""
+    question = re.search(r"^# (.*)$", title, re.MULTILINE)
+    time = re.search(r"\*\*Time:\*\* (\d+) minutes(?:, and (\d+) for the exercises?)?\.", title)
+    minutes, exercise = time.groups(default="0") if time else ("0", "0")
+    return Lesson(path.stem, question[1] if question else "", int(minutes), int(exercise))
+
+
+class Progress:
+    """The lessons, and which of them are done on this machine. A notebook shows a table with a link to each lesson.
+
+    Attributes:
+        done: whether a lesson is done, by the lesson. In the order of the lessons.
+    """
+
+    def __init__(self, done: Mapping[Lesson, bool]) -> None:
         self.done = dict(done)
 
     def __repr__(self) -> str:
-        return " · ".join(_state(lesson, done) for lesson, done in self.done.items())
+        return "\n".join(
+            f"{_state(lesson, done)}: {lesson.question} {lesson.time} minutes" for lesson, done in self.done.items()
+        )
 
     def _repr_html_(self) -> str:
-        links = [
-            f'<a href="{html.escape(lesson)}.ipynb">{_state(lesson, done)}</a>' for lesson, done in self.done.items()
-        ]
-        return f"<p>{' · '.join(links)}</p>"
+        head = "".join(f"<th>{title}</th>" for title in ("lesson", "question", "minutes"))
+        rows = "".join(
+            f'<tr><td>{_state(lesson, done)}</td><td><a href="{html.escape(lesson.name)}.ipynb">'
+            f"{_code(lesson.question)}</a></td><td>{lesson.time}</td></tr>"
+            for lesson, done in self.done.items()
+        )
+        return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
 
 
-def _state(lesson: str, done: bool) -> str:
-    """In words, too: neither a sign nor a colour alone says it."""
-    number = lesson.partition("_")[0]
-    return f"✓ {number} done" if done else f"○ {number} to do"
+def _code(text: str) -> str:
+    """Text as HTML, where what stands between backticks is code."""
+    return re.sub("`([^`]+)`", r"<code>\1</code>", html.escape(text))
+
+
+def _state(lesson: Lesson, done: bool) -> str:
+    """In words, too: neither a sign nor a color alone says it."""
+    return f"✓ {lesson.number} done" if done else f"○ {lesson.number} to do"
 
 
 def progress() -> Progress:
-    """Which of the lessons are done on this machine: each of their claims held here, and their lab was closed."""
-    lessons = sorted(path.stem for path in folders.NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
-    return Progress({lesson: _is_done(lesson) for lesson in lessons})
+    """The lessons, with their times (the second number is for exercises), and which are done on this machine."""
+    return Progress({lesson: _is_done(lesson.name) for lesson in lessons()})
