@@ -5,7 +5,7 @@ UV := 0.13.9
 # JupyterLab's question about news, in the corner, and its looking for updates: it asks nobody outside of this machine.
 NO_NEWS := {"disabledExtensions": {"@jupyterlab/apputils-extension:announcements": true}}
 # What Python has compiled is kept, whatever the environment says, and in `.venv`, so that it is not among the lessons:
-# each kernel is a process, and so is each command that a test tries. All compiled all anew, it was a third of the tests.
+# each kernel is a process, and so is each command that a test tries. If all compiled everything again, it was a third of the tests.
 unexport PYTHONDONTWRITEBYTECODE
 export PYTHONPYCACHEPREFIX := $(CURDIR)/.venv/bytecode
 # Where a network intercepts TLS, the system's store has its authority: uv looks there, and a pip that does not is told to.
@@ -88,7 +88,7 @@ clean:                ## leave nothing behind, but for your answers to exercises
 	[ -L build ] || ! grep -qsxF "$(CURDIR)/build/site" build/site/.dockerlab || rm -rf build/site
 	rmdir build 2>/dev/null || true
 
-notebooks: setup      ## execute all lessons anew, and normalise them
+notebooks: setup      ## execute all lessons again, and normalize them
 	$(BIN)/python tests/lessons/normalise.py $(NOTEBOOKS)
 	$(BIN)/python tests/lessons/readme.py
 
@@ -125,7 +125,7 @@ $(HUB)/.venv/ready: $(HUB)/requirements.txt $(HUB)/package-lock.json | .venv/rea
 	NODE_USE_SYSTEM_CA=1 PATH="$$PWD/$(HUB)/.venv/bin:$$PATH" npm ci --silent --no-audit --no-fund --prefix $(HUB)
 	touch $@
 
-pins: .venv/ready     ## requirements.txt, the site's and the hub's, anew
+pins: .venv/ready     ## requirements.txt, the site's and the hub's, renewed
 	( echo "# Made by 'make pins' from pyproject.toml. Installs the package dockerlab, too."; echo "-e ."; \
 	  $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --upgrade --no-header --no-annotate pyproject.toml \
 	) > requirements.new && mv requirements.new requirements.txt

@@ -164,25 +164,25 @@ def clean(
     everything: bool = typer.Option(
         False,
         "--everything",
-        help="Remove the embedded engine, the lab's cache folder, and what you have not changed in your folder, too.",
+        help="Also remove the embedded engine, the lab's cache folder, and what you have not changed in your folder.",
     ),
 ) -> None:
-    """Remove all that the lab ever labelled on the engine, and nothing else."""
+    """Remove all that the lab ever labeled on the engine, and nothing else."""
     try:
         found = engine.find()
     except EngineMissing:
-        say("No engine runs here, so nothing of the lab is on one.")
+        say("No engine runs here, so nothing from the lab is on one.")
     else:
         with contextlib.closing(found.client()) as client:
             for line in cleanup.clean(client):
                 say(f"Removed {line}.")
-        say(f"Nothing of the lab is left on {found.describe()}.")
+        say(f"Nothing from the lab is left on {found.describe()}.")
     if everything:
         say_kept(workspace.remove_all())
         kept = embedded.remove() | folders.remove_cache()  # the cache folder may be the user's own, with more in it
         say_kept(kept)
         if not kept:
-            say(f"Nothing of the lab is left in {folders.cache()}.")
+            say(f"Nothing from the lab is left in {folders.cache()}.")
 
 
 @engine_app.command()

@@ -1,6 +1,6 @@
 """What was observed: frozen records, with the unit in the name of each field.
 
-A record has no behaviour beyond what follows from its own fields. Experiments return records; figures, tables,
+A record has no behavior beyond what follows from its own fields. Experiments return records; figures, tables,
 assertions and the audit read them. Verdicts are categories that survive a slow machine; seconds are shown, and never
 asserted.
 """

@@ -42,7 +42,7 @@ TEXTS = """
         const walk = document.createTreeWalker(area, NodeFilter.SHOW_TEXT);
         while (walk.nextNode()) {
             const element = walk.currentNode.parentElement;
-            // The colours of code in prose are the theme's own.
+            // The colors of code in prose are the theme's own.
             const isCode = area.matches('.jp-MarkdownOutput') && element.closest('pre');
             if (!walk.currentNode.data.trim() || isCode || !element.getClientRects().length) continue;
             const ground = groundOf(element);

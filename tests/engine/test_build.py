@@ -353,7 +353,7 @@ def test_a_build_that_takes_too_long_is_cancelled(lab, project, unique):
     moment = lasts(project, unique)
     began = time.monotonic()
     with pytest.raises(
-        BuildFailed, match=r"was not done within 1 s, and was cancelled\. It was at `RUN echo"
+        BuildFailed, match=r"did not finish within 1 s, and was cancelled\. It was running `RUN echo"
     ) as failure:
         build(lab, project, progress=False, timeout=1)
     assert time.monotonic() - began < 3
@@ -604,11 +604,11 @@ def test_the_last_lab_takes_the_records_with_it(lab, project, unique, ledgers):
     write(project, f"RUN echo {unique}\n")
     build(lab, project, progress=False)
     assert records(lab.client, unique) & ledgers.read()
-    find = cleanup.labelled
+    find = cleanup.labeled
     # A context of its own: the fixture's would last until the lab is closed a second time, over the real ledger, and
     # would prune what other labs still use.
     with pytest.MonkeyPatch.context() as alone:
-        alone.setattr(cleanup, "labelled", lambda *given: [item for item in find(*given) if item.lab == lab.id])
+        alone.setattr(cleanup, "labeled", lambda *given: [item for item in find(*given) if item.lab == lab.id])
         assert lab.close().left == ()
     assert records(lab.client, unique) == set()
 

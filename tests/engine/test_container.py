@@ -153,7 +153,7 @@ SILENT = {
     "only the container itself": (listens("127.0.0.1", 80), "listens on 127.0.0.1:80, and not on 0.0.0.0:80"),
     "another port": (listens("0.0.0.0", 8000), "listens on 0.0.0.0:8000, and not on 0.0.0.0:80"),
     "no port": (["sleep", "1000"], "listens on no port"),
-    "busy": (listens("0.0.0.0", 80), "listens on port 80, and does not answer"),
+    "busy": (listens("0.0.0.0", 80), "listens on port 80, but does not answer"),
     "nothing can tell": (
         ["sh", "-c", "rm $(which -a cat python3 python); exec sleep 1000"],
         "nothing answers on its port 80",

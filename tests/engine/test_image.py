@@ -91,7 +91,7 @@ def test_a_build_with_a_secret_that_fails_tells_why(lab, tmp_path):
 
 def test_a_build_with_a_secret_that_takes_too_long_is_ended(lab, tmp_path):
     folder = project(tmp_path / "p", f"{BEGIN}RUN sleep 60 # {lab.id}\n")
-    with pytest.raises(BuildFailed, match="not done within 1 s"):
+    with pytest.raises(BuildFailed, match="not finish within 1 s"):
         build_with_secrets(lab, folder, {}, name="slow", timeout=1)
 
 

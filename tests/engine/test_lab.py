@@ -65,7 +65,7 @@ def test_the_build_cache_is_not_pruned_under_a_lab_that_has_just_been_opened(lab
     (folder / "Dockerfile").write_text(f"ARG BASE_IMAGE\nFROM ${{BASE_IMAGE}}\nWORKDIR /of-{lab.id}\n")
     build(lab, folder, progress=False)
     lab.client.images.remove(lab.tag("project"))
-    ledger.prune(client, lambda: bool(cleanup.labelled(client)))
+    ledger.prune(client, lambda: bool(cleanup.labeled(client)))
     assert all(step.cached for step in build(lab, folder, progress=False).steps)
 
 

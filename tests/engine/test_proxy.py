@@ -288,18 +288,18 @@ def test_an_application_that_crashes_is_named_and_the_others_are_removed(lab, im
     apps.remove()  # refused by the engine, were anything still on it
 
 
-def test_a_proxy_closes_twice_and_takes_neighbours_off_its_networks(lab, images):
+def test_a_proxy_closes_twice_and_takes_neighbors_off_its_networks(lab, images):
     proxy = tls_proxy(lab, images["proxy"], [SITE], hosts=[HOST])
-    neighbour = lab.client.containers.run(
+    neighbor = lab.client.containers.run(
         lab.base_image, ["sleep", "60"], detach=True, init=True, labels=lab.labels, network=proxy.apps.name
     )
     try:
         proxy.close()
         proxy.close()
-        neighbour.reload()
-        assert neighbour.status == "running"
+        neighbor.reload()
+        assert neighbor.status == "running"
     finally:
-        neighbour.remove(force=True)
+        neighbor.remove(force=True)
 
 
 # --- addresses ---

@@ -29,7 +29,7 @@ def allowed(lab):
 
 def things(lab) -> list[str]:
     """The kinds of what the engine holds of a lab, besides the volume that marks it as open."""
-    return sorted(item.kind for item in cleanup.labelled(lab.client) if item.lab == lab.id)[:-1]
+    return sorted(item.kind for item in cleanup.labeled(lab.client) if item.lab == lab.id)[:-1]
 
 
 def test_one_node_a_swarm_of_its_own_and_nothing_left(lab):
@@ -122,7 +122,7 @@ def test_a_process_that_is_killed_in_the_middle_of_an_update_leaves_nothing(clie
     try:
         lab_id = process.stdout.readline().strip()
         assert lab_id, "it ended before the update"
-        mine = [item for item in cleanup.labelled(client) if item.lab == lab_id]
+        mine = [item for item in cleanup.labeled(client) if item.lab == lab_id]
         assert {item.kind for item in mine} == {"container", "image", "network", "volume"}
         [node] = [client.containers.get(item.id) for item in mine if item.kind == "container"]
         anonymous = {mount["Name"] for mount in node.attrs["Mounts"]}
@@ -132,6 +132,6 @@ def test_a_process_that_is_killed_in_the_middle_of_an_update_leaves_nothing(clie
         process.wait(timeout=30)
         process.stdout.close()
     cleanup.sweep(client)
-    assert [item for item in cleanup.labelled(client) if item.lab == lab_id] == []
+    assert [item for item in cleanup.labeled(client) if item.lab == lab_id] == []
     assert client.info()["Swarm"] == state
     assert anonymous.isdisjoint(snapshot(client).volumes)  # the node's own volume has no label, and no name

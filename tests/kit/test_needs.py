@@ -66,7 +66,7 @@ def test_what_the_lab_is_made_of():
 
 def test_a_folder_with_something_else_is_left_alone(tmp_path):
     (tmp_path / "mine.txt").write_text("mine")
-    with pytest.raises(LabError, match=r"mine\.txt, which is of no kit"):
+    with pytest.raises(LabError, match=r"mine\.txt, which does not belong to a kit"):
         making.make(tmp_path, None)
     assert (tmp_path / "mine.txt").read_text() == "mine"
 
@@ -76,7 +76,7 @@ def test_a_kit_with_something_else_in_it_is_left_alone(kit, name):
     (kit / name).write_text("{}")
     if name == "kit.json":  # of something else: there are no checksums
         (kit / portable.SUMS).unlink()
-    with pytest.raises(LabError, match="which is of no kit"):
+    with pytest.raises(LabError, match="which does not belong to a kit"):
         making.make(kit, None)
     assert (kit / name).read_text() == "{}"
 

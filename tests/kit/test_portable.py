@@ -38,10 +38,10 @@ def test_sha256sum_reads_the_checksums(kit):
         (lambda kit: (kit / DEB).write_bytes(b"x" + (kit / DEB).read_bytes()[1:]), f"{DEB} is altered"),
         (lambda kit: (kit / DEB).write_bytes((kit / DEB).read_bytes() + b"x"), f"{DEB} is altered"),
         (lambda kit: (kit / DEB).unlink(), f"{DEB} is missing"),
-        (lambda kit: (kit / "wheels/two-2-py3-none-any.whl").touch(), "wheels/two-2-py3-none-any.whl is no file of"),
+        (lambda kit: (kit / "wheels/two-2-py3-none-any.whl").touch(), "wheels/two-2-py3-none-any.whl is not a file of"),
         (lambda kit: (kit / "kit.json").write_text("{}"), "kit.json of the kit in"),
-        (lambda kit: (kit / "kit.json").unlink(), "is no kit"),
-        (lambda kit: (kit / "SHA256SUMS").unlink(), "is no kit"),
+        (lambda kit: (kit / "kit.json").unlink(), "is not a kit"),
+        (lambda kit: (kit / "SHA256SUMS").unlink(), "is not a kit"),
         (lambda kit: (kit / "SHA256SUMS").write_text(""), "SHA256SUMS does not name kit.json"),
     ],
     ids=["cut", "emptied", "changed", "longer", "gone", "one too many", "about", "no about", "no sums", "empty sums"],
@@ -51,7 +51,7 @@ def test_refused_by_name(kit, damage, says):
     result = check(kit)
     assert result.returncode == 2
     assert says in result.stderr
-    assert "anew" in result.stderr
+    assert "again" in result.stderr
     assert "Traceback" not in result.stderr
 
 
@@ -81,7 +81,7 @@ def test_a_name_that_no_kit_has(name):
 
 @pytest.mark.parametrize("line", ["x", f"{DIGEST} a", f"{DIGEST.upper()}  a", f"{DIGEST[1:]}  a", f"{DIGEST} *a"])
 def test_a_line_that_is_no_checksum(line):
-    with pytest.raises(portable.Refused, match="no checksum"):
+    with pytest.raises(portable.Refused, match="not a checksum"):
         portable.parse(f"{DIGEST}  kit.json\n{line}\n")
 
 
@@ -110,7 +110,7 @@ def test_found_by_name_or_in_the_repository_and_nowhere_else(kit, tmp_path, monk
     monkeypatch.setattr(kits.folders, "NOTEBOOKS", tmp_path / "repository" / "notebooks")
     assert kits.find() is None, "a kit beside the repository is anybody's"
     monkeypatch.setenv("DOCKERLAB_KIT", str(tmp_path / "nowhere"))
-    with pytest.raises(KitRefused, match="is no kit"):
+    with pytest.raises(KitRefused, match="is not a kit"):
         kits.find()
 
 

@@ -340,7 +340,7 @@ def test_a_kit_for_another_machine_is_not_fetched(tmp_path, faulty):
 @pytest.mark.parametrize("name", ["mine.txt", portable.SUMS])
 def test_a_folder_with_something_else_is_left_alone(tmp_path, name):
     (tmp_path / name).write_text("mine")
-    with pytest.raises(portable.Refused, match="no kit"):
+    with pytest.raises(portable.Refused, match="not a kit"):
         portable.fetch("http://127.0.0.1:9", tmp_path)
     assert (tmp_path / name).read_text() == "mine"
     assert len(list(tmp_path.iterdir())) == 1

@@ -130,7 +130,7 @@ class Cell(IPyNbCell):
         While this kernel lives, nobody sweeps what it made. What a typed command made names its lab only.
         """
         wanted = [f"{labels.OWNER}={self._kernel}", *(f"{labels.LAB}={lab}" for lab in labs)]
-        if left := list(dict.fromkeys(item for label in wanted for item in labelled_with(label))):
+        if left := list(dict.fromkeys(item for label in wanted for item in labeled_with(label))):
             self.raise_cell_error(f"The lesson has ended, and this is still on the engine: {', '.join(left)}.")
 
     def reportinfo(self) -> tuple:
@@ -150,10 +150,10 @@ def labs_of(owner: labels.Owner) -> list[str]:
 
 def made_by(owner: labels.Owner) -> list[str]:
     """All that one process made on the engine, and that is still there."""
-    return labelled_with(f"{labels.OWNER}={owner}")
+    return labeled_with(f"{labels.OWNER}={owner}")
 
 
-def labelled_with(label: str) -> list[str]:
+def labeled_with(label: str) -> list[str]:
     """All on the engine that carries a label with its value."""
     try:
         client = engine.find().client()

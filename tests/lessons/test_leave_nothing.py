@@ -34,8 +34,8 @@ from dockerlab import labels
 
 def test_leaves(client):
     own = {{labels.LAB: "{id}", labels.OWNER: str(labels.Owner.current())}}
-    client.volumes.create("left-{id}-labelled", labels=own)
-    client.volumes.create("left-{id}-unlabelled")
+    client.volumes.create("left-{id}-labeled", labels=own)
+    client.volumes.create("left-{id}-unlabeled")
 """
 
 
@@ -48,11 +48,11 @@ def left(engine, tmp_path_factory):
     by_a_command.cells[-1].source = CLOSES_TOO_EARLY.strip()
     nbformat.write(by_a_command, folder / "by_a_command.ipynb")
     (folder / "test_leaves.py").write_text(TEST_LEAVES.format(id=id))
-    # The owner of what is labelled is a worker of pytest-xdist, which lives to the end of its run.
+    # The owner of what is labeled is a worker of pytest-xdist, which lives to the end of its run.
     result = run(folder, "-p", "xdist", "-n1", "--dist=loadscope", env={})
     client = engine.client()
     volumes = [volume.name for volume in client.volumes.list()]
-    client.volumes.get(f"left-{id}-unlabelled").remove()
+    client.volumes.get(f"left-{id}-unlabeled").remove()
     client.close()
     return result, id, volumes
 
@@ -71,17 +71,17 @@ def test_what_a_command_leaves_that_names_its_lab_only_does_so_too(left):
     assert not [name for name in volumes if name.startswith("left-by-a-command-")], "the next sweep takes it"
 
 
-def test_an_unlabelled_leftover_is_named_and_not_touched(left):
+def test_an_unlabeled_leftover_is_named_and_not_touched(left):
     result, id, volumes = left
     assert result["test_leaves::test_leaves"].outcome == "passed"
     assert result.code == pytest.ExitCode.TESTS_FAILED
-    assert f"volumes: left-{id}-unlabelled is new" in result.text
-    assert f"left-{id}-unlabelled" in volumes
+    assert f"volumes: left-{id}-unlabeled is new" in result.text
+    assert f"left-{id}-unlabeled" in volumes
 
 
 def test_what_a_dead_process_left_is_swept(left):
     _, id, volumes = left
-    assert f"left-{id}-labelled" not in volumes
+    assert f"left-{id}-labeled" not in volumes
 
 
 def test_the_workspaces_of_whoever_runs_the_tests_are_not_touched():

@@ -1,6 +1,6 @@
 """What an audit must find in each project of this folder, and after which change its verdict turns.
 
-Each project is about one virtue or fault; each verdict was seen with plain Docker first: who is process 1, how the stop
+Each project is about one virtue or fault; each verdict was seen with plain Docker first: who is PID 1, how the stop
 ends, what the log tells, which step is cached. What is not named may be anything but `fail`.
 """
 
@@ -131,7 +131,7 @@ PROJECTS: dict[str, Project] = {
         ),
         says={"stops-on-sigterm": r"start\.sh"},
     ),
-    # A shell that hands the signal on is as good as none.
+    # A shell that passes the signal on is as good as none.
     "script_with_trap": Project(HEARS, Turned({"start.sh": ("trap 'kill -TERM \"$server\"' TERM\n", "")}, DEAF)),
     "piped_to_tee": Project(
         DEAF,
@@ -159,7 +159,7 @@ PROJECTS: dict[str, Project] = {
         Turned(IN_SHELL_FORM, DEAF),
     ),
     "uv_run": Project(
-        HEARS,  # uv stays process 1, and hands the signal on
+        HEARS,  # uv stays PID 1, and passes the signal on
         Turned(IN_SHELL_FORM, DEAF),
     ),
     "poetry_run": Project(
@@ -185,7 +185,7 @@ PROJECTS: dict[str, Project] = {
         says={"starts": "9000"},
     ),
     "tini": Project(
-        HEARS,  # exit code 143: Uvicorn sends itself the signal anew, and it is not process 1 here
+        HEARS,  # exit code 143: Uvicorn sends itself the signal anew, and it is not PID 1 here
         Turned(
             IN_SHELL_FORM,
             {

@@ -32,7 +32,7 @@ AUDIT = Audit(
         Finding("stops-on-sigterm", "pass", "It ended by itself.", "A deployment waits.", "", "03_exec_or_shell"),
         Finding("health-check", "warn", "There is none.", "Nobody sees it hang.", "HEALTHCHECK CMD …", "02_build"),
         Finding(
-            "pid-1", "fail", "`/bin/sh` is process 1.", "A shell passes no signal on.",
+            "pid-1", "fail", "`/bin/sh` is PID 1.", "A shell passes no signal on.",
             'CMD ["fastapi", "run"]', "03_exec_or_shell", 12,
         ),
         Finding("workers-stop", "not measured", "There is one process.", "Each has work.", "", "03_exec_or_shell"),
@@ -155,7 +155,7 @@ def test_junit_tells_each_verdict():
     assert passed.findtext("system-out") == "pass: It ended by itself."
     assert warned.findtext("system-out").startswith("warn: There is none.")
     assert "fix: HEALTHCHECK CMD …" in warned.findtext("system-out")
-    assert failed.find("failure").get("message") == "`/bin/sh` is process 1."
+    assert failed.find("failure").get("message") == "`/bin/sh` is PID 1."
     assert "where: docker/Dockerfile, line 12" in failed.findtext("failure")
     assert skipped.find("skipped").get("message") == "There is one process."
     assert [len(case) for case in cases(AUDIT)] == [1, 1, 1, 1]
@@ -282,18 +282,18 @@ def test_no_line_of_the_table_is_too_long(width, text):
     assert max(cell_len(line) for line in lines) <= width
 
 
-def test_colour_adds_nothing_but_colour():
-    coloured = render(AUDIT, "table", colour=True)
-    assert "\x1b[" in coloured
-    plain = "\n".join(line.rstrip() for line in re.sub(r"\x1b\[[0-9;]*m", "", coloured).splitlines())
+def test_color_adds_nothing_but_color():
+    colored = render(AUDIT, "table", color=True)
+    assert "\x1b[" in colored
+    plain = "\n".join(line.rstrip() for line in re.sub(r"\x1b\[[0-9;]*m", "", colored).splitlines())
     assert plain == render(AUDIT, "table").rstrip("\n")
 
 
 def test_the_surroundings_change_nothing(monkeypatch):
-    before = render(AUDIT, "table"), render(AUDIT, "table", colour=True)
+    before = render(AUDIT, "table"), render(AUDIT, "table", color=True)
     for name, value in {"COLUMNS": "30", "NO_COLOR": "1", "TERM": "dumb", "FORCE_COLOR": "1"}.items():
         monkeypatch.setenv(name, value)
-    assert (render(AUDIT, "table"), render(AUDIT, "table", colour=True)) == before
+    assert (render(AUDIT, "table"), render(AUDIT, "table", color=True)) == before
 
 
 def test_markup_is_shown_as_text():
@@ -328,17 +328,17 @@ def test_markdown_is_a_table():
         ["verdict", "check", "observed"],
         ["✓ pass", "stops-on-sigterm", "It ended by itself."],
         ["! warn", "health-check", "There is none."],
-        ["✗ fail", "pid-1", "/bin/sh is process 1."],
+        ["✗ fail", "pid-1", "/bin/sh is PID 1."],
         ["– not measured", "workers-stop", "There is one process."],
     ]
 
 
 def test_markdown_names_what_to_fix():
     text = render(AUDIT, "markdown")
-    assert "### What to mend" in text
+    assert "### What to fix" in text
     assert 'fix: `CMD ["fastapi", "run"]`' in text
     assert "where: docker/Dockerfile, line 12" in text
-    assert "What to mend" not in render(with_checks(AUDIT.checks[0]), "markdown")
+    assert "What to fix" not in render(with_checks(AUDIT.checks[0]), "markdown")
 
 
 @pytest.mark.parametrize(

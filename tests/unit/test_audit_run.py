@@ -60,7 +60,7 @@ def test_what_the_probe_answers_is_read():
     ],
 )
 def test_what_answers_in_place_of_the_probe_is_not_taken_for_it(body):
-    with pytest.raises(ValueError, match="no answer of the probe"):
+    with pytest.raises(ValueError, match="not an answer of the probe"):
         probe.read(body)
 
 

@@ -26,7 +26,7 @@ def failed(instruction, error="process did not complete successfully: exit code:
 def test_each_error_is_two_sentences_and_a_log(source):
     error = explain(source, "exit code: 1", failed("RUN make", log="".join(f"line {n}\n\n" for n in range(20))))
     assert error.seen == "`RUN make` ended with exit code 1."
-    assert error.do == "The last lines that it printed tell why."
+    assert error.do == "The last lines that it printed say why."
     assert error.log.splitlines() == [f"line {n}" for n in range(10, 20)]
 
 
@@ -162,7 +162,7 @@ def test_a_base_image_whose_name_the_message_does_not_tell(source):
 def test_a_stage_that_does_not_exist(tmp_path):
     (tmp_path / "Dockerfile").write_text("FROM a\nCOPY --from=build /x /x\n")
     error = explain(build_context.find(tmp_path), RESOLVE.format("build:latest"), [])
-    assert error.seen == "`--from=build` names neither a stage of Dockerfile nor an image that can be had."
+    assert error.seen == "`--from=build` names neither a stage of Dockerfile nor an image that can be fetched."
 
 
 @pytest.mark.parametrize(

@@ -82,8 +82,8 @@ def test_text_that_comes_in_other_pieces_is_read_the_same():
 
 def test_a_log_belongs_to_its_step():
     assert [step.log for step in read(PODMAN).steps()] == ["", "", "", "to stderr\nhi\nno newline\n"]
-    (coloured,) = read(["STEP 1/2: RUN x\n", "\x1b[91mto std", "err\r\n\x1b[0m"]).steps()
-    assert coloured.log == "to stderr\n"
+    (colored,) = read(["STEP 1/2: RUN x\n", "\x1b[91mto std", "err\r\n\x1b[0m"]).steps()
+    assert colored.log == "to stderr\n"
 
 
 def test_the_image_and_what_was_made_on_the_way_are_known():

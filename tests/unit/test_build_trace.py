@@ -207,7 +207,7 @@ def describes(*names):
         ("[1/5] FROM docker.io/library/a", "from local "),
     ],
 )
-def test_records_of_the_build_are_recognised(name, record):
+def test_records_of_the_build_are_recognized(name, record):
     assert describes(name)(record)
 
 

@@ -136,7 +136,7 @@ def test_buttons_where_a_kernel_listens_and_a_question_to_read_elsewhere(lesson)
 
 @pytest.mark.parametrize("call", [lessons.predict, lessons.claim])
 def test_a_claim_of_another_lesson_is_an_error_that_says_so(lesson, call):
-    with pytest.raises(LabError, match=r"99_toy claims no 'stop\.exec-form'"):
+    with pytest.raises(LabError, match=r"99_toy has no claim 'stop\.exec-form'"):
         call("stop.exec-form")
 
 

@@ -31,7 +31,7 @@ def adapted():
     return compose.adapt(RESOLVED, {"web": "dockerlab/0123abcd:shop-web"}, LABELS)
 
 
-def test_everything_that_the_project_makes_is_labelled(adapted):
+def test_everything_that_the_project_makes_is_labeled(adapted):
     assert adapted["services"]["web"]["labels"] == {"own": "1", **LABELS}
     assert adapted["services"]["db"]["labels"] == LABELS
     assert adapted["networks"]["default"]["labels"] == LABELS

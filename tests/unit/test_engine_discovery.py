@@ -117,9 +117,9 @@ def test_an_engine_that_hangs_is_waited_for_no_longer_than_one_that_works_needs(
     ("status", "answer", "told"),
     [
         (403, b'{"message": "not for you"}', "answers with an error (not for you)"),
-        (200, b"<html>", "answers, and not as an engine does"),
-        (200, b"{}", "answers, and not as an engine does"),
-        (200, b"[]", "answers, and not as an engine does"),
+        (200, b"<html>", "answers, but not as an engine does"),
+        (200, b"{}", "answers, but not as an engine does"),
+        (200, b"[]", "answers, but not as an engine does"),
     ],
 )
 def test_what_answers_otherwise_is_not_told_as_silent(status, answer, told):

@@ -1,4 +1,4 @@
-"""What is drawn stands out from its ground, and all colours are those of one module."""
+"""What is drawn stands out from its ground, and all colors are those of one module."""
 
 import itertools
 import re

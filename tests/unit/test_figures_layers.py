@@ -55,7 +55,7 @@ def test_the_names_of_a_mapping_are_shown():
     assert "app" not in shown
 
 
-def test_cached_and_built_differ_by_more_than_colour():
+def test_cached_and_built_differ_by_more_than_color():
     shown = [text.get_text() for text in texts(layers([build(cached=4)]))]
     assert shown.count("cached") == 4
     assert shown.count("built  9.87 s") == 1

@@ -57,7 +57,7 @@ def test_a_request_is_drawn_when_it_was_sent_and_not_when_it_was_due():
     assert seconds == pytest.approx([2.5, 2.75])
 
 
-def test_versions_differ_in_more_than_colour():
+def test_versions_differ_in_more_than_color():
     assert len({hatch for _, hatch in [*module._STYLES, module._LOST]}) == len(module._STYLES) + 1
 
 

@@ -176,7 +176,7 @@ def test_a_cache_folder_of_ours_with_nothing_else_in_it_goes(places, nowhere):
     for name in folders.CACHED:
         folders.cached(name)
     result = dockerlab("clean", "--everything")
-    assert f"Nothing of the lab is left in {places / 'cache'}." in result.output
+    assert f"Nothing from the lab is left in {places / 'cache'}." in result.output
     assert list(places.iterdir()) == []
 
 

@@ -154,7 +154,7 @@ def test_who_ended_before_the_signal_has_crashed():
 
 
 def test_an_engine_that_does_not_tell_of_the_end_is_an_error():
-    with pytest.raises(LabError, match="did not tell of the end of 'web'"):
+    with pytest.raises(LabError, match="did not report the end of 'web'"):
         stopped(Engine((TERM, 0)))
 
 

@@ -83,7 +83,7 @@ def test_a_failed_command_says_what_to_do(words, seen, do):
 
 
 def test_what_does_not_come_to_pass_is_named():
-    with pytest.raises(SwarmFailed, match=r"After 0\.2 s it was still not so that pigs fly"):
+    with pytest.raises(SwarmFailed, match=r"After 0\.2 s, it was still not true that pigs fly"):
         swarm.wait_until(lambda: False, "pigs fly", timeout=0.2)
 
 

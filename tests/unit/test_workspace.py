@@ -193,6 +193,6 @@ def test_a_name_that_leads_elsewhere_is_refused_and_nothing_is_emptied(name, tmp
     workspace.claim("03_exec_or_shell")[1].release()
     (tmp_path / "workspace" / "03_exec_or_shell" / "your_turn").mkdir()
     before = sorted(tmp_path.rglob("*"))
-    with pytest.raises(WorkspaceUnwritable, match="is no name of a lesson"):
+    with pytest.raises(WorkspaceUnwritable, match="is not the name of a lesson"):
         workspace.claim(name)
     assert sorted(tmp_path.rglob("*")) == before

@@ -70,7 +70,9 @@ def _refuse_other(folder: Path) -> None:
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
         if name not in known and (path.is_symlink() or not path.is_dir()):
-            raise LabError(f"{folder} holds {name}, which is of no kit.", "Name another folder, or remove that one.")
+            raise LabError(
+                f"{folder} holds {name}, which does not belong to a kit.", "Name another folder, or remove that one."
+            )
 
 
 def _fill(work: Path, client: docker.DockerClient, report: Callable[[str], None], pythons: list[str]) -> dict[str, Any]:

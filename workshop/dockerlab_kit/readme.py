@@ -38,8 +38,8 @@ them into the base image. A package that no lesson names is not there.
 
 ## If a file is refused
 
-The message names it. Get that file anew, or run the line that your instructor shows once more: it fetches only what is
-missing. Then run `make lab` again. Nothing is set up from a kit that is not whole.
+The message names it. Download that file again, or run the line that your instructor shows once more: it fetches only
+what is missing. Then run `make lab` again. Nothing is set up from a kit that is not whole.
 
 ## Not in it
 

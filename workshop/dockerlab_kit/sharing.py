@@ -69,7 +69,7 @@ def share(folder: Path, host: str = "0.0.0.0", port: int = 8800) -> None:
     """
     app, room = application(folder)
     if found := portable.problems(folder):
-        raise LabError(f"The kit in {folder} is not whole: {'; '.join(found)}.", "Make it anew: `make bundle`.")
+        raise LabError(f"The kit in {folder} is not whole: {'; '.join(found)}.", "Make it again: `make bundle`.")
     listening = socket.socket()
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -87,8 +87,8 @@ def share(folder: Path, host: str = "0.0.0.0", port: int = 8800) -> None:
     for address in found:
         console.print(f"    {escape(line(folder, f'http://{address}:{port}'))}")
     console.print(
-        "\nThey need Python 3.11 or newer. Hand the line out by a way that you trust: it checks all that comes. "
-        "The kit goes over plain HTTP, to whoever reaches this machine. Ctrl-C ends it.\n"
+        "\nThey need Python 3.11 or newer. Hand out the line in a way that you trust: it checks everything that comes. "
+        "The kit goes over plain HTTP, to anyone who reaches this machine. Ctrl-C ends it.\n"
     )
     serving = server(app)
     with listening:

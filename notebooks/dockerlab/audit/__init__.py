@@ -1,4 +1,4 @@
-"""`dockerlab audit`: the lessons' experiments, carried out on the reader's own project."""
+"""`dockerlab audit`: the lessons' experiments, run on the reader's own project."""
 
 from .auditor import CHECK_IDS, audit
 from .project import Project

@@ -143,7 +143,7 @@ def _lifespan(o: Observations, app: Idle) -> Verdict:
     ran = app.stop.shutdown_ran
     if ran is None:
         why = app.no_probe or "no lifespan began: the server may have it switched off"
-        return not_measured(f"{why}, and the log tells of no lifespan")
+        return not_measured(f"{why}, and the log shows no lifespan")
     if ran:
         return passed("the lifespan's shutdown ran to its end")
     if app.restarts:
@@ -157,8 +157,11 @@ def _in_flight(o: Observations, stop: Stop) -> Verdict:
     fates = [request.outcome for request in stop.requests]
     told = f"a request of 3 s that was in flight at the stop was {', '.join(fates)}"
     if all(fate == "answered" for fate in fates):
-        return passed(told + ("; the server had not heard of the stop" if stop.killed else ""))
-    fix = "Let the server drain: no --timeout-graceful-shutdown shorter than your longest request, no kill before."
+        return passed(told + ("; the server had not received the stop signal" if stop.killed else ""))
+    fix = (
+        "Let the server drain: set no --timeout-graceful-shutdown shorter than your longest request, and do not kill "
+        "it earlier."
+    )
     return fail(told, fix, _command_line(o))
 
 
@@ -181,28 +184,28 @@ def _stream(o: Observations, stop: Stop) -> Verdict:
 
 @check("pid-1", "03_exec_or_shell", IDLE)
 def _pid1(o: Observations, app: Idle) -> Verdict:
-    """The engine sends its signal to process 1 alone: it has to be the server, or hand the signal on."""
+    """The engine sends its signal to PID 1 alone: it has to be the server, or hand the signal on."""
     stop, processes = app.stop, app.processes
     if not processes:
-        return not_measured("neither the engine nor the image can tell the processes")
+        return not_measured("neither the engine nor the image can list the processes")
     first = processes[0]
     children = [process for process in processes if process.parent == first.pid]
     shown = _short(first.command)
     if first.is_shell and children:
         if not stop.killed and stop.shutdown_ran is not False:
-            return passed(f"process 1 is a shell, `{shown}`, that hands the signal on")
-        return fail(f"process 1 is a shell, `{shown}`, and the server is its child", *_start_fix(o))
+            return passed(f"PID 1 is a shell, `{shown}`, that passes the signal on")
+        return fail(f"PID 1 is a shell, `{shown}`, and the server is its child", *_start_fix(o))
     if first.is_init:
         shells = [p for p in children if p.is_shell and any(other.parent == p.pid for other in processes)]
         if shells:
-            told = f"process 1 is an init, `{shown}`, and hands signals to a shell, `{_short(shells[0].command)}`"
-            return fail(f"{told}, which does not hand them on", *_start_fix(o))
-        return passed(f"process 1 is an init, `{first.program}`, with the server below it")
+            told = f"PID 1 is an init, `{shown}`, and passes signals to a shell, `{_short(shells[0].command)}`"
+            return fail(f"{told}, which does not pass them on", *_start_fix(o))
+        return passed(f"PID 1 is an init, `{first.program}`, with the server below it")
     if _is_launcher(first) and children:
         if stop.killed:
-            return fail(f"process 1 is `{shown}`, which does not hand the signal on", *_start_fix(o))
-        return passed(f"process 1 is `{shown}`, and it hands the signal on")
-    return passed(f"process 1 is the server: `{shown}`")
+            return fail(f"PID 1 is `{shown}`, which does not pass the signal on", *_start_fix(o))
+        return passed(f"PID 1 is `{shown}`, and it passes the signal on")
+    return passed(f"PID 1 is the server: `{shown}`")
 
 
 def _is_launcher(process: Process) -> bool:
@@ -236,7 +239,7 @@ def _code_change(o: Observations, rebuilds: Rebuilds) -> Verdict:
     kinds = [(installs(step.instruction), step) for step in steps]
     installing = [(kind, step) for kind, step in kinds if kind in ("dependencies", "both")]
     if not installing:
-        return not_measured("no step was recognised that installs dependencies")
+        return not_measured("no step that installs dependencies was recognized")
     if all(step.cached for step in steps):
         return not_measured(f"a change in {rebuilds.file} changed no step: the image does not hold that file")
     kept = [step for _, step in installing if step.cached]
@@ -330,7 +333,7 @@ def _behind_proxy(o: Observations, app: Idle) -> Verdict:
         return not_measured(f"it trusts {app.trusts_other}, which the audit's requests do not come from")
     parts = []
     if seen.scheme != "https":
-        parts.append(f"it believes {seen.scheme}, so it redirects to {seen.scheme}://{seen.host}")
+        parts.append(f"it sees {seen.scheme}, so it redirects to {seen.scheme}://{seen.host}")
     if seen.client == app.peer:
         parts.append("takes the proxy for the client")
     return warn(
@@ -349,9 +352,9 @@ def _forged(o: Observations, app: Idle) -> Verdict:
     if app.no_probe or not app.forged:
         return not_measured(app.no_probe)
     if app.forged.client != FORGED:
-        return passed("an address that the client claims is not believed, through a proxy that appends to it")
+        return passed("an address that the client claims is not trusted, through a proxy that appends to it")
     return warn(
-        "it believes the address that a client claims, where a proxy appends to X-Forwarded-For, or there is no proxy",
+        "it trusts the address that a client claims, where a proxy appends to X-Forwarded-For, or there is no proxy",
         "Trust the network of your proxy instead of `*`; or let the proxy overwrite the header (Nginx: "
         "`proxy_set_header X-Forwarded-For $remote_addr;`) and let nobody else reach the application.",
         _command_line(o),
@@ -369,7 +372,7 @@ def _non_root(o: Observations, app: Idle) -> Verdict:
     uids = {process.uid for process in app.processes}
     serving = {process.uid for process in app.processes[1:]} or uids
     if is_root and uids and 0 not in serving:
-        return passed("it begins as root, and the server runs as another user")
+        return passed("it starts as root, and the server runs as another user")
     if is_root:
         return warn("it runs as root", "USER 10001, below the last RUN and COPY that need root")
     return passed(f"it runs as the user {user}")
@@ -401,9 +404,7 @@ def _health(o: Observations, health: Health) -> Verdict:
         return warn("there is no health check", f"{do}, with a path of yours; not needed where Kubernetes probes it")
     if health.exit_code == 0:
         if health.tried_stopped and health.when_stopped == 0:
-            return warn(
-                f"`{_short(health.test)}` says healthy even while the server stands still", "Ask the server.", line
-            )
+            return warn(f"`{_short(health.test)}` says healthy even while the server hangs", "Ask the server.", line)
         return passed(f"`{_short(health.test)}` says healthy")
     said = f": {_short(health.output)}" if health.output else ""
     code = "could not be run" if health.exit_code is None else f"ends with exit code {health.exit_code}"
@@ -425,7 +426,7 @@ def _secrets(o: Observations, layers: Layers) -> Verdict:
     return fail(
         _first_three([f"{secret.what} in {secret.where}" for secret in layers.secrets], "; ", "; and "),
         "Keep files out with .dockerignore, pass what a build needs with `RUN --mount=type=secret`, and what the "
-        "application needs when it is started. What was pushed once is known: replace it.",
+        "application needs when it is started. A secret in an image that was pushed has leaked: replace it.",
         layers.secrets[0].line,
     )
 
@@ -438,7 +439,7 @@ def _size(o: Observations, layers: Layers) -> Verdict:
     size = layers.size_bytes
     told = f"{size / 1e6:.0f} MB; the same packages and files on the lesson's base image need {needed / 1e6:.0f} MB"
     if needed and size > WARN_SIZE_FACTOR * needed:
-        return warn(told, "A slim base image, and a stage that compiles apart from the one that is shipped.")
+        return warn(told, "Use a slim base image, and compile in a stage apart from the one that you ship.")
     return passed(told)
 
 
@@ -446,13 +447,15 @@ def _size(o: Observations, layers: Layers) -> Verdict:
 def _memory(o: Observations, app: Idle) -> Verdict:
     """Memory at rest, times the number of processes, is what each replica costs before the first request."""
     if app.memory_bytes is None:
-        return not_measured("the engine does not tell how much memory it uses")
+        return not_measured("the engine does not report how much memory it uses")
     used, limit = app.memory_bytes, o.memory_limit_bytes
     told = f"{used / 2**20:.0f} MiB at rest"
     if app.lifespans and app.lifespans > 1:
         told += f" with {app.lifespans} workers, {used / 2**20 / app.lifespans:.0f} MiB for each"
     if limit and used > WARN_MEMORY_FACTOR * limit:
-        return warn(f"{told}, of a limit of {limit / 2**20:.0f} MiB", "Fewer workers in a container, or more memory.")
+        return warn(
+            f"{told}, of a limit of {limit / 2**20:.0f} MiB", "Use fewer workers in a container, or allow more memory."
+        )
     return passed(told)
 
 
@@ -467,7 +470,7 @@ def _lint(o: Observations, found: tuple[LintFinding, ...]) -> Verdict:
     told = f"line {worst.line}: {worst.rule}: {worst.message}"
     told += f"; and {len(serious) - 1} more" if len(serious) > 1 else ""
     verdict = fail if worst.level == "error" else warn
-    return verdict(told, f"hadolint's page on {worst.rule} shows the mend.", worst.line)
+    return verdict(told, f"hadolint's page on {worst.rule} shows the fix.", worst.line)
 
 
 # --- words -----------------------------------------------------------------------------------------------------------
@@ -523,5 +526,5 @@ def _start_fix(o: Observations) -> tuple[str, int | None]:
     words = [word for shell in shells for word in shell.command.split()[1:]]
     if script := next((word for word in words if word.endswith(".sh") or "/" in word), ""):
         return f'{script}: put `exec` before the command that starts the server, as in `exec "$@"`', line
-    fix = "Let process 1 be the server, or hand it the signal: exec form, `exec` in scripts, a handler for SIGTERM."
+    fix = "Make the server PID 1, or pass it the signal: exec form, `exec` in scripts, a handler for SIGTERM."
     return fix, line

@@ -51,15 +51,17 @@ def command(
     service: Annotated[str | None, typer.Option(help="The service in it.")] = None,
     base: Annotated[
         list[str] | None,
-        typer.Option(help="IMAGE[=SUBSTITUTE]: what to build on where IMAGE cannot be had; else the lab's base image."),
+        typer.Option(
+            help="IMAGE[=SUBSTITUTE]: what to build on where IMAGE cannot be fetched; else the lab's base image."
+        ),
     ] = None,
-    check: Annotated[list[str] | None, typer.Option(help="Make this check only; may be repeated.")] = None,
-    skip: Annotated[list[str] | None, typer.Option(help="Leave this check out; may be repeated.")] = None,
+    check: Annotated[list[str] | None, typer.Option(help="Run this check only; may be repeated.")] = None,
+    skip: Annotated[list[str] | None, typer.Option(help="Skip this check; may be repeated.")] = None,
     format: Annotated[str, typer.Option(help="table, json, junit, sarif or markdown.")] = "table",
     output: Annotated[str | None, typer.Option(help="The file to write the report to; else it is printed.")] = None,
     timeout: Annotated[float, typer.Option(help="Seconds, the project's own build included.")] = TIMEOUT_SECONDS,
     fail_on: Annotated[str, typer.Option(help="fail or warn: from which verdict on the exit code is 1.")] = "fail",
-    suggest: Annotated[bool, typer.Option("--suggest", help="Print a diff for what has a certain mend.")] = False,
+    suggest: Annotated[bool, typer.Option("--suggest", help="Print a diff where the fix is certain.")] = False,
 ) -> None:
     """Hold a project against the experiments of the lessons. Its files are only read.
 
@@ -71,7 +73,7 @@ def command(
     for id_ in [*(check or []), *(skip or [])]:
         _known("a check", id_, CHECK_IDS)
     if not 0 < timeout < math.inf:
-        raise LabError(f"--timeout {timeout:g} is no limit.", "Name the seconds that it may take: --timeout 900.")
+        raise LabError(f"--timeout {timeout:g} is not a limit.", "Name the seconds that it may take: --timeout 900.")
     _writable(output)
     project = _project(
         path,
@@ -104,7 +106,7 @@ def command(
             found = fixes.proven(project, card, observed, again, say)
             onto.write(_suggested(project, found, say))
     except KeyboardInterrupt:
-        err.print("Interrupted. Nothing of the audit is left.")
+        err.print("Interrupted. Nothing from the audit is left.")
         raise typer.Exit(130) from None
     counted = card.count("fail") + (card.count("warn") if fail_on == "warn" else 0)
     raise typer.Exit(1 if counted else 0)
@@ -171,7 +173,7 @@ def _writable(output: str | None) -> None:
 def _give(card: Audit, format: str, output: str | None) -> None:
     if not output:
         width = max(60, min(shutil.get_terminal_size((80, 24)).columns, 120))
-        sys.stdout.write(reports.render(card, format, width=width, colour=sys.stdout.isatty()))
+        sys.stdout.write(reports.render(card, format, width=width, color=sys.stdout.isatty()))
         return
     try:
         Path(output).write_text(reports.render(card, format), encoding="utf-8")
@@ -182,11 +184,11 @@ def _give(card: Audit, format: str, output: str | None) -> None:
 def _suggested(project: Project, found: Sequence[fixes.Fix], say: Callable[[str], None]) -> str:
     """The diff of all fixes."""
     if not found:
-        say("No mend is certain enough to be suggested.")
+        say("No fix is certain enough to be suggested.")
         return ""
     for fix in found:
         say(f"{', '.join(fix.checks)}: {fix.description}")
-    say("Audited with these mends, the checks pass, and no other is worse.")
+    say("Audited with these fixes: the checks pass, and no other check is worse.")
     name = project.dockerfile if not project.dockerfile.is_absolute() else project.dockerfile.name
     return fixes.diff(fixes.text_of(project), found[-1].text, str(name))
 

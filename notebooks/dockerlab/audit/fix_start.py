@@ -30,7 +30,7 @@ _LAUNCHERS |= {"--no-sync", "--frozen", "--locked", "--no-dev", "--no-project"}
 
 
 def exec_form(text: str, *, target: str | None = None) -> tuple[str, str] | None:
-    """The server as process 1 in place of a shell: the new text, and what was done; None where it is not certain.
+    """The server as PID 1 in place of a shell: the new text, and what was done; None where it is not certain.
 
     A command without any of the shell's own language becomes a list. Where it has variables or redirections, or
     commands before the last, `exec` makes the shell hand over its process to the last one.
@@ -116,7 +116,7 @@ def forwarded_allow_ips(text: str, *, target: str | None = None) -> tuple[str, s
         return None
     told = (
         "`--forwarded-allow-ips` with the private networks, where proxies of containers and clusters are: a client's "
-        "own X-Forwarded-For is not believed where the proxy appends to it. Narrow it to your proxy's network; `*` "
+        "own X-Forwarded-For is not trusted where the proxy appends to it. Narrow it to your proxy's network; `*` "
         "would need a proxy that overwrites the header."
     )
     for start in starts:

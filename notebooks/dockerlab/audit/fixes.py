@@ -99,10 +99,10 @@ def proven(
         target=project.target,
         writes_own_folders=writes,
     ):
-        report("Auditing a copy of the Dockerfile with the mends that come into question …")
+        report("Auditing a copy of the Dockerfile with the possible fixes …")
         if not (failed := _not_proven(project, source, card, found, audit, report)):
             return found
-        report(f"Tried, and not kept: {', '.join(sorted(failed))} did not pass with the mend.")
+        report(f"Tried, and not kept: {', '.join(sorted(failed))} did not pass with the fix.")
         wanted = replace(wanted, checks=tuple(each for each in wanted.checks if each.id not in failed))
     return ()
 
@@ -124,7 +124,7 @@ def _not_proven(
         try:
             after = audit(replace(project, dockerfile=copy))
         except LabError as error:
-            report(f"With the mends it could not be audited: {error.seen}")
+            report(f"With the fixes it could not be audited: {error.seen}")
             return set(found[-1].checks)
     verdicts = {finding.id: finding.verdict for finding in after.checks}
     if not_passed := {id_ for fix in found for id_ in fix.checks if verdicts.get(id_) != "pass"}:

@@ -95,7 +95,7 @@ class Limits:
         if self.cancelled.is_set():
             return "The audit was cancelled."
         if time.monotonic() > self.deadline:
-            return f"The audit was not done within {self.seconds:g} s."
+            return f"The audit did not finish within {self.seconds:g} s."
         free = self._free()
         if free is not None and self._free_at_first is not None:
             if free < min(KEPT_FREE_BYTES, self._free_at_first / 2):

@@ -35,7 +35,7 @@ class Project:
         port: the port that the application listens on in the container; None: find it.
         command: instead of the image's CMD.
         entrypoint: instead of the image's ENTRYPOINT.
-        init: whether a small init process is process 1.
+        init: whether a small init process is PID 1.
         user: instead of the image's USER.
         stop_signal: instead of the image's STOPSIGNAL.
         grace_seconds: how long a stop may take.

@@ -55,14 +55,14 @@ _LONGEST_TOLD = 2000  # characters of one text in a report that people read; JSO
 _LONGEST_CELL = 400  # characters of one text in a cell of a table
 
 
-def render(audit: Audit, format: str, *, width: int = 80, colour: bool = False) -> str:
+def render(audit: Audit, format: str, *, width: int = 80, color: bool = False) -> str:
     """A report of an audit, as text that ends with a line end.
 
     Args:
         audit: what was found.
         format: ``table``, ``json``, ``junit``, ``sarif`` or ``markdown``.
         width: of a table, in characters.
-        colour: whether a table is coloured, by terminal codes. Each verdict has a word and a sign, too.
+        color: whether a table is colored, by terminal codes. Each verdict has a word and a sign, too.
 
     Raises:
         LabError: there is no such format.
@@ -70,7 +70,7 @@ def render(audit: Audit, format: str, *, width: int = 80, colour: bool = False) 
     if format not in _FORMATS:
         raise LabError(f"There is no report format {format!r}.", f"The formats are {', '.join(FORMATS)}.")
     audit = _cleaned(audit)
-    text = _table(audit, width, colour) if format == "table" else _FORMATS[format](audit)
+    text = _table(audit, width, color) if format == "table" else _FORMATS[format](audit)
     return text.rstrip("\n") + "\n"
 
 
@@ -97,11 +97,11 @@ def _json(audit: Audit) -> str:
 # --- table -----------------------------------------------------------------------------------------------------------
 
 
-def _table(audit: Audit, width: int, colour: bool) -> str:
+def _table(audit: Audit, width: int, color: bool) -> str:
     written = io.StringIO()
     console = Console(
-        file=written, width=max(width, 40), force_terminal=colour, no_color=not colour,
-        color_system="standard" if colour else None, legacy_windows=False, highlight=False, emoji=False, markup=False,
+        file=written, width=max(width, 40), force_terminal=color, no_color=not color,
+        color_system="standard" if color else None, legacy_windows=False, highlight=False, emoji=False, markup=False,
     )  # fmt: skip
     console.print(Text(f"{_TOOL} of {_title(audit)}", style="bold", overflow="fold"))
     for told in _told_first(audit):
@@ -137,7 +137,7 @@ def _markdown(audit: Audit) -> str:
     ]
     to_fix = [(finding, advice) for finding in audit.checks if (advice := _advice(audit, finding))]
     if to_fix:
-        lines += ["", "### What to mend", ""]
+        lines += ["", "### What to fix", ""]
     for finding, advice in to_fix:
         lines.append(f"- **{SYMBOLS[finding.verdict]} {_in_markdown(finding.id)}**")
         lines += [f"  - {name}: {_in_markdown(_as_code(text))}" for name, text in advice]

@@ -228,7 +228,7 @@ class Runner:
         seen = ""
         if reachable and waited > 25 and all(socket.address == "::" for socket in reachable):
             # A socket at `::` may accept IPv4, too: where it did, it would have answered by now.
-            seen = f"{docker_exec.shown(reachable)}, by IPv6 only, and does not answer the engine, which asks by IPv4."
+            seen = f"{docker_exec.shown(reachable)}, by IPv6 only, but does not answer the engine, which asks by IPv4."
         elif waited < 8:
             return
         elif found := _TLS.search(service.logs()):
@@ -270,7 +270,7 @@ class Runner:
                 return self._idle(service, checks_health, time.monotonic() - began)
             except (APIError, LookupError) as error:  # it ended while it was looked at
                 self._must_run(service, "while it was looked at")
-                seen = f"The engine would not tell of the application: {error}."
+                seen = f"The engine gave no information about the application: {error}."
                 raise LabError(seen, log=service.log_tail()) from error
 
     def _idle(self, service: Service, checks_health: bool, start_seconds: float) -> tuple[Idle, Health]:

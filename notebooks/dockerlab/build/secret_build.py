@@ -77,7 +77,7 @@ def build_with_secrets(
     if done.returncode:
         log = "\n".join(done.stderr.strip().splitlines()[-15:])
         raise BuildFailed(
-            f"`{' '.join(command[:3])}` ended with exit code {done.returncode}.", "The log tells why.", log=log
+            f"`{' '.join(command[:3])}` ended with exit code {done.returncode}.", "The log says why.", log=log
         )
     return tag
 
@@ -102,7 +102,7 @@ def _build(
         except subprocess.TimeoutExpired:
             _wait_for_contexts(lab, before)
             raise BuildFailed(
-                f"The build was not done within {timeout:g} s, and was ended.", "See what it waits for."
+                f"The build did not finish within {timeout:g} s, and was stopped.", "See what it waits for."
             ) from None
         finally:
             _note(lab, before)

@@ -44,7 +44,7 @@ class ExerciseCheck:
 
 
 class NotYet(Exception):
-    """Raised by a measurement when the behaviour is not yet the required one.
+    """Raised by a measurement when the behavior is not yet the required one.
 
     Args:
         observed: what was observed in the reader's version, a sentence.

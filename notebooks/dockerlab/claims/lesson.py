@@ -82,7 +82,7 @@ def _environment(lab: Lab) -> dict[str, str]:
     # An engine is there; the command line is a program of its own, which may be missing.
     if has_module(lab.lesson) and not shutil.which("docker", path=whole.get("PATH")):
         raise LabError(
-            "There is an engine, and no docker command line: this lesson types commands.",
+            "There is an engine but no docker command line, and this lesson types commands.",
             "Install it (the package `docker-cli` of Debian, `docker-ce-cli` of Docker), and restart the kernel.",
         )
     return {name: whole[name] for name in ("PATH", *_NAMES_AN_ENGINE) if name in whole} | {
@@ -160,7 +160,7 @@ def _claim(id_: str) -> tuple[_Lesson, Claim]:
     try:
         return lesson, claims_of(lesson.name)[id_]
     except (KeyError, ModuleNotFoundError):
-        raise LabError(f"{lesson.name} claims no {id_!r}.", "Run the cells of the lesson that is open.") from None
+        raise LabError(f"{lesson.name} has no claim {id_!r}.", "Run the cells of the lesson that is open.") from None
 
 
 def predict(id_: str) -> Question:

@@ -63,7 +63,7 @@ CLAIMS = [
         _ENTRYPOINT,
         "bash -c runs one simple command, or a command with a pipe. With which does the shutdown code run?",
         {
-            "With both: bash is no sh": {"bash": _RAN, "bash, pipe": _RAN},
+            "With both: bash is not sh": {"bash": _RAN, "bash, pipe": _RAN},
             "With the simple command only": {"bash": _RAN, "bash, pipe": _KILLED},
             "With the pipe only": {"bash": _KILLED, "bash, pipe": _RAN},
             "With neither: bash is a shell, too": {"bash": _KILLED, "bash, pipe": _KILLED},

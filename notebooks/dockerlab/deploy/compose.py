@@ -305,7 +305,7 @@ def require_compose(environment: Mapping[str, str]) -> str:
     if old := _version_1(environment) or (version and version[0]):
         seen = f"Here is Docker Compose {old}, the old v1, and the lesson needs the plugin `docker compose`."
     else:
-        seen = "The command `docker` is here, and its plugin `docker compose` is not."
+        seen = "The command `docker` is here, but its plugin `docker compose` is not."
     raise ComposeMissing(seen, do)
 
 
@@ -351,7 +351,7 @@ def _run_compose(environment: Mapping[str, str], folder: Path, arguments: Sequen
     try:
         done = run_command("docker", "compose", *arguments, environment=environment, folder=folder, timeout=timeout)
     except subprocess.TimeoutExpired as error:
-        raise ComposeFailed(f"`{command}` was not done after {timeout:g} s.", "See what it waits for.") from error
+        raise ComposeFailed(f"`{command}` did not finish within {timeout:g} s.", "See what it waits for.") from error
     except OSError as error:  # `docker` was there before
         do = "Run the cell that makes the folder, then `compose` again."
         raise ComposeFailed(f"`{command}` could not be started in {folder} ({error.strerror}).", do) from error

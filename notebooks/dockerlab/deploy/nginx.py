@@ -153,7 +153,7 @@ class Proxy:
             self.container.exec_run(["nginx", "-s", "reload"])
             # New connections are taken by the old processes, too, until they have been told to end.
             if not until(lambda: not self._workers() & workers, _RELOAD_SECONDS):
-                raise LabError("Nginx did not read its configuration anew.", "Its log says why.", log=self.log())
+                raise LabError("Nginx did not reload its configuration.", "Its log says why.", log=self.log())
             undo.pop_all()
         self.wait()
 
@@ -257,7 +257,7 @@ def _not_accepted(words: str) -> LabError:
     """Nginx refuses a configuration with one line that begins with ``[emerg]``."""
     found = re.search(r"\[emerg\] (?:\d+#\d+: )?(.+)", words)
     seen = f"Nginx does not accept its configuration: {found[1].strip() if found else words.strip()}."
-    do = "Mend the line that it names."
+    do = "Fix the line that it names."
     if "host not found in upstream" in seen:
         do = (
             "It looks up a name in `proxy_pass` once, when it starts, and there is no such container yet: start that "

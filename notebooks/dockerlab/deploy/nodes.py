@@ -104,7 +104,7 @@ def require_privileged(lab: Lab) -> None:
         raise SwarmNotAllowed(
             "This part starts engines in privileged containers, which are as good as root on the engine's machine, "
             f"and {lab.engine.describe()} is not the laboratory's own.",
-            f"If you agree, set the environment variable {SWITCH}=1, start JupyterLab anew, and run the lesson from "
+            f"If you agree, set the environment variable {SWITCH}=1, restart JupyterLab, and run the lesson from "
             "its first cell. The engine itself is not put into a swarm. What stands above this cell needs none of it.",
         )
 
@@ -148,7 +148,7 @@ class Node:
         with errors_explained(self.lab, self.name):
             if found := published(self.container, port):
                 return f"http://127.0.0.1:{found}"
-        raise SwarmFailed(f"{self.name} does not run, or does not publish port {port}.", "Start the nodes anew.")
+        raise SwarmFailed(f"{self.name} does not run, or does not publish port {port}.", "Start the nodes again.")
 
     def run(self, *arguments: str, environment: Mapping[str, str] | None = None, timeout: float = 120) -> str:
         """Run `docker` with these arguments on this node, and return what it wrote to stdout.
@@ -169,7 +169,7 @@ class Node:
             raise SwarmFailed("There is no `docker` command here.", do) from error
         except subprocess.TimeoutExpired as error:
             do = "Look at `docker service ps`: what does it wait for?"
-            raise SwarmFailed(f"`{command}` was not done on {self.name} within {timeout:g} s.", do) from error
+            raise SwarmFailed(f"`{command}` did not finish on {self.name} within {timeout:g} s.", do) from error
         if done.returncode:
             raise _failed(command, self.name, done.stderr or done.stdout)
         return done.stdout

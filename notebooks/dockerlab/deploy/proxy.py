@@ -132,6 +132,6 @@ def _unanswered(url: str, status: int, proxy: Proxy) -> LabError:
     elif "refused" in words:
         do = "The container is there, and nothing in it listens on that port: is it still starting, or on another port?"
     elif "timed out" in words or "unreachable" in words or "No route" in words:
-        do = "No container has that address any more: start the application, or let the proxy look its name up anew."
+        do = "No container has that address any more: start the application, or let the proxy look up its name again."
     seen = f"{url} was answered by the proxy itself, with status {status}: it did not reach the application ({words})."
     return LabError(seen, do)

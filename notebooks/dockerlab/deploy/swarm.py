@@ -75,7 +75,7 @@ def wait_until(condition: Callable[[], object], what: str, *, timeout: float = U
     """
     if not until(condition, timeout, every=0.1):
         do = "Look at `docker service ps`: its column ERROR says why a task does not run."
-        raise SwarmFailed(f"After {timeout:g} s it was still not so that {what}.", do)
+        raise SwarmFailed(f"After {timeout:g} s, it was still not true that {what}.", do)
 
 
 def wait_for_replicas(manager: Node, service: str, count: int, *, timeout: float = UPDATE_SECONDS) -> list[Task]:

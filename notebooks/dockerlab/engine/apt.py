@@ -192,7 +192,7 @@ class AptState:
         # apt calls a mirror that cannot be reached a warning, and goes on with what it has: an old list, or none.
         if result.returncode or any("Failed to fetch" in line or "NO_PUBKEY" in line for line in complaints):
             if any("NO_PUBKEY" in line for line in complaints):
-                do = "Bring its keys up to date: `apt-get update && apt-get install debian-archive-keyring`."
+                do = "Update its keys: `apt-get update && apt-get install debian-archive-keyring`."
             else:
                 do = "Check that the machine reaches its own mirror: `apt-get update`."
             raise LabError("This machine's mirror gave no usable package lists.", do, log="\n".join(complaints))

@@ -85,7 +85,7 @@ def _examine_engine(engine: Engine, client: docker.DockerClient, found: Diagnosi
     ):
         rows.append((name, printed(command, engine.environment) or "not found; only the lessons about it need it"))
     problem = official.registry_problem(client)
-    reachable = "reachable by the engine" if engine.kind == "docker" else "not known: Podman tells only when it pulls"
+    reachable = "reachable by the engine" if engine.kind == "docker" else "not known: Podman says so only when it pulls"
     rows.append(("Image registry", f"not reachable ({problem})" if problem else reachable))
     tag = base_image.present(client)
     rows.append(("Base image", tag or "not yet there"))

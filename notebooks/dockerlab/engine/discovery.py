@@ -24,7 +24,7 @@ HELLO_SECONDS = 15
 """How long an engine may take to say which API it speaks. One that does not, hangs; others may need longer to work."""
 
 PODMAN_LIMITS = (
-    "Podman answers on Docker's socket, and not everything is the same: its builder tells steps as text only, "
+    "Podman answers on Docker's socket, and not everything is the same: its builder reports steps as text only, "
     "its build cache cannot be listed, and there is no Swarm mode."
 )
 
@@ -271,7 +271,7 @@ def _unreachable(endpoint: Endpoint, error: Exception) -> EngineUnreachable:
     elif endpoint.source.startswith("context "):
         do = "Start that engine, or choose another one: `docker context ls`, then `docker context use NAME`."
     elif endpoint.source == "embedded":
-        do = "Start it anew: `dockerlab engine stop`, then `dockerlab engine start`."
+        do = "Restart it: `dockerlab engine stop`, then `dockerlab engine start`."
     else:
         do = systems.how_to_start()
     return EngineUnreachable(f"The engine at {endpoint.url}, {named_by}, {what}.", do)
@@ -289,7 +289,7 @@ def _what_is_wrong(error: BaseException) -> str:
     if refusal := next((each for each in chain if isinstance(each, APIError)), None):
         return f"answers with an error ({refusal.explanation or refusal})"
     if any(isinstance(each, KeyError | TypeError | JSONDecodeError) for each in chain):
-        return "answers, and not as an engine does"
+        return "answers, but not as an engine does"
     if any(isinstance(each, OSError) for each in chain):
         return f"does not answer ({getattr(chain[-1], 'strerror', None) or _first_line(chain[-1])})"
     return f"cannot be asked ({_first_line(error)})"

@@ -86,7 +86,7 @@ def _context(config: Path, name: str, named_by: str) -> Endpoint:
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise EngineUnreachable(
             f"The Docker context {name!r} in {meta} cannot be read ({type(error).__name__}).",
-            f"Make it anew: `docker context rm {name}`, then `docker context create`.",
+            f"Make it again: `docker context rm {name}`, then `docker context create`.",
         ) from None
     certificates = config / "contexts" / "tls" / digest / "docker"
     has_tls = certificates.is_dir()

@@ -67,12 +67,12 @@ def parse(text: str) -> dict[str, str]:
     for number, line in enumerate(text.splitlines(), 1):
         digest, space, name = line.partition("  ")
         if len(digest) != 64 or set(digest) - set("0123456789abcdef") or not space:
-            raise Refused(f"Line {number} of {SUMS} is no checksum: {line[:60]!r}.", "Get the kit anew.")
+            raise Refused(f"Line {number} of {SUMS} is not a checksum: {line[:60]!r}.", "Download the kit again.")
         if not is_safe(name) or name == SUMS or name in sums:
-            raise Refused(f"Line {number} of {SUMS} names {name[:200]!r}, which no kit has.", "Get the kit anew.")
+            raise Refused(f"Line {number} of {SUMS} names {name[:200]!r}, which no kit has.", "Download the kit again.")
         sums[name] = digest
     if ABOUT not in sums:
-        raise Refused(f"{SUMS} does not name {ABOUT}.", "Get the kit anew.")
+        raise Refused(f"{SUMS} does not name {ABOUT}.", "Download the kit again.")
     return sums
 
 
@@ -106,12 +106,14 @@ def read(folder: Path) -> tuple[dict[str, str], dict[str, Any]]:
     try:
         sums = parse((folder / SUMS).read_text())
         if digest_of(folder / ABOUT) != sums[ABOUT]:
-            raise Refused(f"{ABOUT} of the kit in {folder} is altered.", "Get the kit anew.")
+            raise Refused(f"{ABOUT} of the kit in {folder} is altered.", "Download the kit again.")
         about = json.loads((folder / ABOUT).read_text())
         known = about["format"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         what = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
-        raise Refused(f"{folder} is no kit: {SUMS} or {ABOUT} cannot be read ({what}).", "Get the kit anew.") from None
+        raise Refused(
+            f"{folder} is not a kit: {SUMS} or {ABOUT} cannot be read ({what}).", "Download the kit again."
+        ) from None
     if known != FORMAT:
         raise Refused(
             f"The kit has the format {known}, and this lab reads {FORMAT}.", "Use the lab that lies in the kit."
@@ -142,7 +144,7 @@ def problems(folder: Path) -> list[str]:
         for path in sorted((folder / part).rglob("*")):
             name = path.relative_to(folder).as_posix()
             if path.is_file() and name not in sums:
-                found.append(f"{name} is no file of the kit: no checksum covers it")
+                found.append(f"{name} is not a file of the kit: no checksum covers it")
     return found
 
 
@@ -169,7 +171,9 @@ def check(folder: Path) -> None:
     if problem := unfit(about):
         raise Refused(problem, "Use a kit made for it (`make bundle` there), or another Python: `make lab PYTHON=…`.")
     if found := problems(folder):
-        raise Refused(f"The kit in {folder} is not whole: {'; '.join(found)}.", "Get these files anew, then try again.")
+        raise Refused(
+            f"The kit in {folder} is not whole: {'; '.join(found)}.", "Download these files again, then try once more."
+        )
 
 
 # --- fetching it ------------------------------------------------------------------------------------------------------
@@ -217,7 +221,9 @@ def fetch(url: str, folder: Path, say: Callable[[str], None] = print) -> None:
     """
     folder.mkdir(parents=True, exist_ok=True)
     if any(folder.iterdir()) and not (folder / ".partial").is_dir() and not (folder / ABOUT).is_file():
-        raise Refused(f"{folder} holds something that is no kit.", "Go to another folder, and run the same line there.")
+        raise Refused(
+            f"{folder} holds something that is not a kit.", "Go to another folder, and run the same line there."
+        )
     server = KitServer(url)
     _get(server, folder, SUMS, KIT, None)
     sums = parse((folder / SUMS).read_text())
@@ -267,7 +273,7 @@ def _get(server: KitServer, folder: Path, name: str, digest: str, size: int | No
             break
     raise Refused(
         f"{name} is altered: its checksum should begin with {digest[:12]}, and what came has {found[:12]}.",
-        "Tell whoever shares the kit: their copy is damaged, or something on the way changes files.",
+        "Tell the person who shares the kit: their copy is damaged, or something on the way changes files.",
     )
 
 
@@ -300,7 +306,9 @@ def _download(server: KitServer, name: str, partial: Path, size: int | None) -> 
                 partial.unlink(missing_ok=True)
             problem = f"the server answers {error.code}"
             if error.code == 404:
-                raise Refused(f"{name} could not be fetched: {problem}.", "Ask whoever shares the kit.") from None
+                raise Refused(
+                    f"{name} could not be fetched: {problem}.", "Ask the person who shares the kit."
+                ) from None
         except (OSError, ValueError) as error:
             problem = str(getattr(error, "reason", "") or error) or type(error).__name__
         now = partial.stat().st_size if partial.exists() else 0

@@ -1,7 +1,7 @@
 """Ink on a soft grey card, the same in every theme: it does not glare in a dark one.
 
-The hues are Okabe and Ito's, which differ for colour-blind readers, too. They are darker than theirs, to stand out from
-the card. Still, no figure tells anything by colour alone.
+The hues are Okabe and Ito's, which differ for color-blind readers, too. They are darker than theirs, to stand out from
+the card. Still, no figure tells anything by color alone.
 """
 
 CARD = "#e3e6ea"

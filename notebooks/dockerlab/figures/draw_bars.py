@@ -19,7 +19,7 @@ MEMORY_LANE = 44
 MEMORY_BAR = 26
 
 FILLS = ((colors.BLUE, ""), (colors.ORANGE, "////"), (colors.GREEN, "...."), (colors.RED, "xxxx"))
-"""A colour and a hatch for each part; parts beyond these share the last."""
+"""A color and a hatch for each part; parts beyond these share the last."""
 
 BASE = "base image"
 OTHER = "the rest"
@@ -150,7 +150,7 @@ def _stacked(
     Args:
         x, y: the middle of the bar's left end.
         scale: pixels for each byte.
-        parts: their bytes, colours and hatches.
+        parts: their bytes, colors and hatches.
         height: of the bar.
         edge_width: of the edge between two parts.
     """

@@ -127,7 +127,7 @@ def _line(top: float, number: int) -> float:
 
 
 def _judged(canvas: Canvas, x: float, y: float, text: str, is_right: bool, width: float) -> None:
-    """A text with a tick or a cross before it: another shape, not another colour alone."""
+    """A text with a tick or a cross before it: another shape, not another color alone."""
     canvas.text(x, y, "✓" if is_right else "✗", TEXT + 1, colors.GREEN if is_right else colors.RED, weight="bold")
     canvas.text(x + MARK, y, _shortened(text, width - MARK), SMALL)
 

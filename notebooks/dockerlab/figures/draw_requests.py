@@ -20,7 +20,7 @@ LEGEND = 40
 LEFT = 88
 BIN_SECONDS = 0.25
 
-# Each version has another colour and another pattern.
+# Each version has another color and another pattern.
 _STYLES = (
     (colors.BLUE, ""),
     (colors.ORANGE, "//"),

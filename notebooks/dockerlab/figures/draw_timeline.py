@@ -158,7 +158,7 @@ def _draw_request(canvas: Canvas, scale: _TimeScale, request: Request, y: float)
 
 
 class _Mark(NamedTuple):
-    """What a mark means, and how it is drawn: another shape each, not another colour alone."""
+    """What a mark means, and how it is drawn: another shape each, not another color alone."""
 
     meaning: str
     shape: str

@@ -123,7 +123,7 @@ class Canvas:
 
         Args:
             x, y: its top left corner.
-            hatch: its pattern, as matplotlib names them, in the colour of the edge.
+            hatch: its pattern, as matplotlib names them, in the color of the edge.
             line: the width of its edge.
             above: what it covers: what has a smaller number.
         """

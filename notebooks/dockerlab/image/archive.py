@@ -227,5 +227,5 @@ def image_errors(tag: str) -> Iterator[None]:
         seen = f"There is no image {tag} on the engine."
         raise LabError(seen, "Build it first: run the cells above this one.") from error
     except APIError as error:
-        seen = f"The engine would not tell of the image {tag}: {error.explanation}."
+        seen = f"The engine gave no information about the image {tag}: {error.explanation}."
         raise LabError(seen, "See what it says.") from error

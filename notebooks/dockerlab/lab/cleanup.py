@@ -1,4 +1,4 @@
-"""Leave nothing behind: what the laboratory labelled can be found and removed, and nothing else is ever touched.
+"""Leave nothing behind: what the laboratory labeled can be found and removed, and nothing else is ever touched.
 
 Objects are found by label. The build cache carries no labels: its records are in the `ledger`.
 """
@@ -55,7 +55,7 @@ class Labelled:
         return Owner.parse(self.labels.get(OWNER, ""))
 
 
-def labelled(client: docker.DockerClient) -> list[Labelled]:
+def labeled(client: docker.DockerClient) -> list[Labelled]:
     """Everything on the engine that carries a lab's label and is ours, in an order in which it can be removed."""
     filters = {"label": labels.LAB}
     containers = client.api.containers(all=True, filters=filters)  # before the images: each one's image is there
@@ -165,41 +165,41 @@ def remove_lab(client: docker.DockerClient, lab: str) -> list[str]:
     """
     # Twice, if need be: a build that is broken off may take an image's name while that image is removed by it.
     for _ in range(2):
-        _remove(client, [item for item in labelled(client) if item.lab == lab])
-        left = labelled(client)
+        _remove(client, [item for item in labeled(client) if item.lab == lab])
+        left = labeled(client)
         if not any(item.lab == lab for item in left):
             break
     if not left:
-        ledger.prune(client, lambda: bool(labelled(client)))
+        ledger.prune(client, lambda: bool(labeled(client)))
     return [str(item) for item in left if item.lab == lab]
 
 
 def remove_containers(client: docker.DockerClient, lab: str) -> None:
     """Remove a lab's containers, and nothing else of it: what waits for one of them waits no longer."""
-    _remove(client, [item for item in labelled(client) if item.kind == "container" and item.lab == lab])
+    _remove(client, [item for item in labeled(client) if item.kind == "container" and item.lab == lab])
 
 
 def sweep(client: docker.DockerClient) -> list[str]:
     """Remove what labs left whose process is dead: a killed kernel, a crashed audit. Return what was removed."""
-    found = labelled(client)
+    found = labeled(client)
     left = dead(found)
     _remove(client, left)
     if left == found:
-        ledger.prune(client, lambda: bool(labelled(client)))
+        ledger.prune(client, lambda: bool(labeled(client)))
     return [str(item) for item in left]
 
 
 def leftovers(client: docker.DockerClient) -> list[str]:
     """What dead labs left on the engine, a line each."""
-    return [str(item) for item in dead(labelled(client))]
+    return [str(item) for item in dead(labeled(client))]
 
 
 def clean(client: docker.DockerClient) -> list[str]:
-    """Remove all that the laboratory ever labelled on this engine, of living labs too, and its base images.
+    """Remove all that the laboratory ever labeled on this engine, of living labs too, and its base images.
 
     Return what was removed, a line each.
     """
-    found = labelled(client)
+    found = labeled(client)
     for image in client.api.images(filters={"label": f"{labels.BASE}=1"}):
         names = image["RepoTags"] or []
         found += [_image(image, name) for name in names if name.startswith(f"{labels.BASE_REPOSITORY}:")]

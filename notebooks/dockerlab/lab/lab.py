@@ -31,7 +31,7 @@ class Lab:
         client: the docker SDK's client, to use as its documentation says.
         base_image: the image to pass as the build argument BASE_IMAGE.
         workspace: the folder that the lesson writes its files in.
-        labels: what everything made for this lab is labelled with.
+        labels: what everything made for this lab is labeled with.
         cached_prefixes: the beginnings of Dockerfiles that `build` has put into the build cache.
         pulled: the images that `build` has pulled: they go when the lab is closed.
     """

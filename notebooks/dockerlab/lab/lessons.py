@@ -1,7 +1,8 @@
 """The lessons: what each asks, how long it takes, and whether it is done on this machine.
 
-A lesson is done when each of its claims held here, and then its lab was closed. The mark of a lesson is an empty file of its name. Kernels that end at the same time do not meet at one file, and there
-is nothing in it that could be broken. It goes with the workspaces, when all of them are removed.
+A lesson is done when each of its claims held here, and then its lab was closed. The mark of a lesson is an empty file
+of its name. Kernels that end at the same time do not meet at one file, and there is nothing in it that could be broken.
+It goes with the workspaces, when all of them are removed.
 """
 
 from __future__ import annotations

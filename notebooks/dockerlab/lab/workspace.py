@@ -41,7 +41,7 @@ def claim(lesson: str, before: Path | None = None) -> tuple[Path, FileLock]:
     """
     if not _LESSON.fullmatch(lesson):
         raise WorkspaceUnwritable(
-            f"{lesson!r} is no name of a lesson.", "Give the notebook's name without its suffix: 03_exec_or_shell."
+            f"{lesson!r} is not the name of a lesson.", "Give the notebook's name without its suffix: 03_exec_or_shell."
         )
     root = folders.workspaces()
     usual = [root / f"{lesson}{suffix}" for suffix in ("", *(f"-{number}" for number in range(2, 1000)))]

@@ -123,7 +123,7 @@ class Service:
         Raises:
             AppCrashed: the main process ended.
             NeverListened: nothing answered in time.
-            NotReached: it answers inside its container, and no request from here reaches it.
+            NotReached: it answers inside its container, but no request from here reaches it.
         """
         import httpx  # slow to load: only now needed
 
@@ -385,7 +385,7 @@ def create_errors_explained(lab: Lab, short: str, image: str) -> Iterator[None]:
         seen = f"There is a container for {short!r} already, from a cell that was run before."
         raise LabError(seen, "Close that one first, or give this one another name.") from error
     except (DockerException, TypeError, ValueError, AttributeError) as error:  # the SDK itself cannot read an argument
-        seen = f"The container for {short!r} cannot be created so: {str(error).rstrip('.')}."
+        seen = f"The container for {short!r} cannot be created like this: {str(error).rstrip('.')}."
         raise LabError(seen, "Look at the arguments.") from error
 
 
@@ -457,7 +457,7 @@ def _exit_hint(exit_code: int, oom: bool = False, memory: int = 0) -> str:
         case 126:
             return "126 means that its program may not be executed: is it `chmod +x`, and is its first line right?"
         case 127:
-            return "127 means that its program was not found: is it spelt right, and is it installed in the image?"
+            return "127 means that its program was not found: is it spelled right, and is it installed in the image?"
         case 137:
             return "137 is 128 + 9, SIGKILL: somebody killed it, or the machine has no memory left."
         case 139:
@@ -497,8 +497,8 @@ def _not_reached(service: Service, address: str, seconds: float, problem: httpx.
     networks = service.container.attrs["NetworkSettings"]["Networks"].values()
     where = ", ".join(network["IPAddress"] for network in networks)
     return NotReached(
-        f"{service.name!r} answers inside its container, and no request to {address} reaches it there, at {where} "
-        f"(asked for {seconds:.0f} seconds; the last ended with {type(problem).__name__}).",
+        f"{service.name!r} answers inside its container, but no request to {address} reaches it there, at {where} "
+        f"(tried for {seconds:.0f} seconds; the last ended with {type(problem).__name__}).",
         "The engine's network has lost it. Restart the engine, then run the lesson from its first cell.",
         log=service.log_tail(),
     )
@@ -512,17 +512,17 @@ def _never_listened(
         listening = docker_exec.listening(service.container)
     name, port = service.name, service.port
     if port is None:
-        seen, do = f"{name!r} runs, and has not printed {ready!r}", "Look at its log: is it still starting?"
+        seen, do = f"{name!r} runs, but has not printed {ready!r}", "Look at its log: is it still starting?"
     elif listening is None:
-        seen = f"{name!r} runs, and nothing answers on its port {port}"
+        seen = f"{name!r} runs, but nothing answers on its port {port}"
         do = "Nothing in the image can tell what it listens on; its log may."
     elif not listening:
-        seen = f"{name!r} runs, and listens on no port"
+        seen = f"{name!r} runs, but listens on no port"
         do = f"Look at its log: is it still starting? If so, allow more than {timeout:g} seconds."
     elif any(socket.port == port and not socket.is_loopback for socket in listening):
-        seen, do = f"{name!r} listens on port {port}, and does not answer", "Look at its log: what is it busy with?"
+        seen, do = f"{name!r} listens on port {port}, but does not answer", "Look at its log: what is it busy with?"
         if problem and not _was_accepted(problem):
-            seen = f"{name!r} listens on port {port}, and it cannot be reached from here"
+            seen = f"{name!r} listens on port {port}, but it cannot be reached from here"
             do = f"The lessons need an engine on the machine that they run on; this one is at {service.lab.engine.url}."
     else:
         seen = f"{name!r} listens on {docker_exec.shown(listening)}, and not on 0.0.0.0:{port}"
@@ -531,4 +531,4 @@ def _never_listened(
             do += " Inside a container, 127.0.0.1 is the container alone: nobody outside reaches it."
         else:
             do += f" Or say port={next(iter(listening)).port} where you serve it."
-    return NeverListened(f"{seen} (asked for {timeout:g} seconds).", do, log=log)
+    return NeverListened(f"{seen} (tried for {timeout:g} seconds).", do, log=log)

@@ -317,7 +317,7 @@ class _Listener:
         """
         self._thread.join(patience)
         if self._die is None:
-            seen = f"The engine did not tell of the end of {self._name!r}."
+            seen = f"The engine did not report the end of {self._name!r}."
             raise LabError(seen, "See whether it runs (`dockerlab doctor`), and run this cell again.")
         return self._signals, self._die
 

@@ -68,9 +68,9 @@ def read(body: bytes) -> ProbeAnswer:
         fields = json.loads(body)
         texts = [fields[name] for name in ("scheme", "client", "url", "host")]
     except (ValueError, LookupError, TypeError, RecursionError) as error:
-        raise ValueError("it is no answer of the probe") from error
+        raise ValueError("it is not an answer of the probe") from error
     if not all(isinstance(text, str) for text in texts):
-        raise ValueError("it is no answer of the probe")
+        raise ValueError("it is not an answer of the probe")
     return ProbeAnswer(*(text[:LONGEST_TEXT] for text in texts))
 
 
@@ -93,7 +93,7 @@ def why_missing(url: str, command: str) -> str:
             return ""
         return "something else answers in the place of the probe"
     if not re.search(r"python|uvicorn|gunicorn|hypercorn|granian|fastapi|uv |poetry|daphne|flask", command):
-        return "nothing tells that its main process is Python's, so the probe could not be put in"
+        return "nothing shows that its main process is Python, so the probe could not be put in"
     if re.search(r"python[\d.]* (-\w+ )*-\w*[IES]", command):
         return "Python runs isolated (-I, -E or -S), so the probe could not be put in"
     return "the application does not answer by Starlette, or Python was started without PYTHONPATH: no probe"

@@ -110,7 +110,7 @@ def make_trusting(client: docker.DockerClient, report: Callable[[str], None]) ->
         _write_json(_decisions(), known)
         return versions.BASE_IMAGE
     tag, image = derived_tag(trusted), versions.BASE_IMAGE
-    report(f"Base image: this network opens TLS, so {tag} is derived: {image} with this machine's authorities.")
+    report(f"Base image: this network intercepts TLS, so {tag} is derived: {image} with this machine's authorities.")
     dockerfile = [f"FROM {image}", f"COPY *.crt {certificates.STORE}/", "RUN update-ca-certificates"]
     dockerfile += [f"ENV {name}={file}" for name, file in certificates.ENVIRONMENT.items()]
     context = {"Dockerfile": "\n".join(dockerfile)} | {f"dockerlab-{i}.crt": pem for i, pem in enumerate(trusted)}

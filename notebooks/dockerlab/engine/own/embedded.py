@@ -167,7 +167,7 @@ def _launch(here: EngineFolder, driver: str = "") -> str:
         return _launch(here, "vfs")
     raise EngineUnreachable(
         "The embedded engine did not start.",
-        f"Its whole log is {here.log}; `dockerlab engine remove` and another `dockerlab engine start` begin anew.",
+        f"Its whole log is {here.log}; `dockerlab engine remove` and another `dockerlab engine start` start over.",
         log="\n".join(written.splitlines()[-15:]),
     )
 

@@ -56,7 +56,7 @@ def fetch_into(here: EngineFolder, report: Callable[[str], None]) -> None:
         report(
             f"No Docker engine was found. The lab fetches its own from {source.name}, at this machine's mirror: "
             f"{', '.join(packages)}; {sum(sizes.values()) / 1e6:.0f} MB, unpacked about four times that, in "
-            f"{here.home}. Nothing of it is installed; `dockerlab engine remove` deletes it again."
+            f"{here.home}. None of it is installed; `dockerlab engine remove` deletes it."
         )
         state.download(packages, debs)
         _unpack(here, [debs / name for name in sizes], work / "packages")
