@@ -5,7 +5,7 @@ UV := 0.13.9
 # JupyterLab's question about news, in the corner, and its looking for updates: it asks nobody outside of this machine.
 NO_NEWS := {"disabledExtensions": {"@jupyterlab/apputils-extension:announcements": true}}
 # What Python has compiled is kept, whatever the environment says, and in `.venv`, so that it is not among the lessons:
-# each kernel is a process, and so is each command that a test tries. If all compiled everything again, it was a third of the tests.
+# each kernel is a process, and so is each command that a test tries. Compiling each time took a third of the tests.
 unexport PYTHONDONTWRITEBYTECODE
 export PYTHONPYCACHEPREFIX := $(CURDIR)/.venv/bytecode
 # Where a network intercepts TLS, the system's store has its authority: uv looks there, and a pip that does not is told to.

@@ -12,6 +12,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Error, Locator, Page, Request
 
 LESSON_SECONDS = 500
@@ -183,6 +184,16 @@ class Reader:
         asked = self.page.locator(".jp-Dialog, .jp-toast-message, .Toastify__toast").all_inner_texts()
         assert not asked, f"JupyterLab asks something: {asked}"
         assert not self.problems, self.problems
+
+    def violations(self) -> str:
+        """What axe finds wrong in the lesson's texts and outputs, all that is folded there opened."""
+        self.page.evaluate("() => window.lesson.node.querySelectorAll('details').forEach(one => { one.open = true; })")
+        of_lesson = ".jp-NotebookPanel:not(.lm-mod-hidden)"  # the rest is JupyterLab's own
+        context = {"include": [[f"{of_lesson} .jp-MarkdownOutput"], [f"{of_lesson} .jp-OutputArea-output"]]}
+        # JupyterLab gives figures no alternative text, whatever their output says: their words are folded below them.
+        options = {"rules": {"image-alt": {"enabled": False}}}
+        found = Axe().run(self.page, context=context, options=options)
+        return found.generate_report() if found.violations_count else ""
 
     def broken_links(self) -> list[str]:
         """The lesson's links, as the page has them, that lead to a file of this server that is not there."""

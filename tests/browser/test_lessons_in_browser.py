@@ -95,6 +95,7 @@ def test_a_lesson_as_a_learner_takes_it(browser, jupyterlab, tmp_path):
     options.nth(0).click()
     options.get_by_text("●").wait_for()
     reader.sees("You predict a.")
+    assert not reader.violations()
     run(reader, "stop-exec", "claim-exec", "start-shell", "predict-shell")
     reader.sees("a) At once, after its shutdown code (as measured)")
     options.nth(4).focus()

@@ -91,5 +91,6 @@ def test_lessons_are_readable_in_the_light_and_in_the_dark_theme(browser, jupyte
                 assert figure == {"opacity": 255, "filter": "none", "wider": False}, f"{lesson.stem}, {theme}"
             texts += len(found)
             reader.sees_all(figures)
+        assert not reader.violations(), lesson.stem
         assert not reader.broken_links(), lesson.stem
     assert texts > 1000

@@ -10,6 +10,9 @@ from dockerlab.errors import LabError
 from dockerlab.figures import layers
 from dockerlab.figures.picture import CARD, shortened, text_width
 from dockerlab.records import Build, Step
+from IPython.core.interactiveshell import InteractiveShell
+from IPython.display import display
+from IPython.utils.capture import capture_output
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
 from PIL import Image
@@ -123,6 +126,18 @@ def test_the_picture_is_sharp_opaque_and_has_its_text():
         assert image.size == (2 * metadata["image/png"]["width"], 2 * metadata["image/png"]["height"])
         red, green, blue, alpha = image.convert("RGBA").getpixel((10, 10))
     assert (to_hex((red / 255, green / 255, blue / 255)), alpha) == (CARD, 255)
+
+
+def test_a_notebook_shows_the_words_of_a_picture_below_it():
+    InteractiveShell.instance()
+    picture = layers({"<one>": build()})
+    with capture_output() as shown:
+        display(picture)
+    image, words = shown.outputs
+    assert {*image.data} == {"text/plain", "image/png"}
+    assert "&lt;one&gt;" in words.data["text/html"]
+    assert picture.alt not in words.data["text/html"]
+    InteractiveShell.clear_instance()
 
 
 def test_nothing_global_is_touched():

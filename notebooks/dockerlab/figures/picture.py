@@ -5,6 +5,7 @@ All lengths are CSS pixels.
 
 from __future__ import annotations
 
+import html
 import io
 from bisect import bisect
 from collections.abc import Callable, Iterable, Sequence
@@ -61,6 +62,15 @@ class Picture:
             {"text/plain": self.alt, "image/png": self.png},
             {"image/png": {"alt": self.alt, "width": width, "height": height}},
         )
+
+    def _ipython_display_(self) -> None:
+        """The picture, and folded below it its words: JupyterLab gives an image no alternative text."""
+        from IPython.display import publish_display_data  # slow to load, and only notebooks need it
+
+        publish_display_data(*self._repr_mimebundle_())
+        words = html.escape(self.alt)
+        folded = f"<details><summary>This figure in words</summary><p>{words}</p></details>"
+        publish_display_data({"text/plain": "(The figure in words: as above.)", "text/html": folded})
 
 
 class Canvas:
