@@ -142,9 +142,10 @@ class Progress:
         )
 
     def _repr_html_(self) -> str:
-        head = "".join(f"<th>{title}</th>" for title in ("lesson", "question", "minutes"))
+        left = 'style="text-align: left"'
+        head = "".join(f"<th {left}>{title}</th>" for title in ("lesson", "question", "minutes"))
         rows = "".join(
-            f'<tr><td>{_state(lesson, done)}</td><td><a href="{html.escape(lesson.name)}.ipynb">'
+            f'<tr><td>{_state(lesson, done)}</td><td {left}><a href="{html.escape(lesson.name)}.ipynb">'
             f"{_code(lesson.question)}</a></td><td>{lesson.time}</td></tr>"
             for lesson, done in self.done.items()
         )
