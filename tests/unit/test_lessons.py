@@ -147,8 +147,9 @@ def test_a_lesson_says_itself_what_it_asks_and_how_long_it_takes(notebooks):
         Lesson("03_broken", "", 0, 0),
     ]
     assert repr(progress()).splitlines()[0] == "○ 01 to do: Does `this` < that? 20 + 5 minutes"
-    row = '<td>○ 01 to do</td><td style="text-align: left"><a href="01_first.ipynb">Does <code>this</code> &lt; that?</a></td><td>20 + 5</td>'
-    assert row in progress()._repr_html_()
+    shown = progress()._repr_html_()
+    assert '<a href="01_first.ipynb">Does <code>this</code> &lt; that?</a></td><td>20 + 5</td>' in shown
+    assert "<td>○ 01 to do</td>" in shown
 
 
 def write_title(folder, lesson: str, text: str) -> None:
