@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import PurePosixPath
 from typing import IO, Any
 
 from ..errors import LabError
 from ..lab.lab import Lab
 from ..records import Build, ImageContent, ImageLayer, Leak
-from ..run.container import errors_explained, serve
+from ..run import container_files
+from ..run.container import create_errors_explained, errors_explained, serve
 from .archive import CHUNK_BYTES, SavedImage, hidden_by, image_errors, path_of, readable, saved
 
 SHORTEST_SECRET = 6
@@ -69,6 +71,28 @@ def first_answer(lab: Lab, images: Mapping[str, str | Build], *, rounds: int = 3
             with serve(lab, images[name], **options):
                 seconds[name] = min(seconds[name], time.perf_counter() - began)
     return seconds
+
+
+def has_file(lab: Lab, image: str | Build, path: str) -> bool:
+    """Whether a container of an image shows a file. None is started.
+
+    Args:
+        lab: the open lab.
+        image: the image's tag, or the build that made it.
+        path: the file's, from the root: ``/code/.env``.
+
+    Raises:
+        LabError: there is no such image.
+        EngineUnreachable: the engine no longer answers.
+    """
+    name, tag = _named(image)
+    with create_errors_explained(lab, name, tag):
+        container = lab.client.containers.create(tag, ["none"], labels=lab.labels)
+    with errors_explained(lab, name):
+        try:
+            return container_files.archive(container, PurePosixPath(path)) is not None
+        finally:
+            container.remove(force=True, v=True)
 
 
 def leaks(lab: Lab, image: str | Build, secret: str) -> tuple[Leak, ...]:
