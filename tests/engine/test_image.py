@@ -8,7 +8,7 @@ import pytest
 from dockerlab.build.builder import build
 from dockerlab.build.secret_build import build_with_secrets, builder_with_secrets
 from dockerlab.errors import AppCrashed, BuildFailed, LabError
-from dockerlab.image.contents import content, first_answer, leaks
+from dockerlab.image.contents import content, first_answer, has_file, leaks
 from dockerlab.lab import build_cache, ledger
 from dockerlab.run.container import serve
 from dockerlab.run.stop import stop
@@ -58,9 +58,23 @@ def test_an_image_on_another_base_has_no_layer_of_the_labs(lab, tmp_path):
 
 
 def test_an_image_that_is_not_there_is_missed(lab):
-    for ask in (lambda tag: content(lab, tag), lambda tag: leaks(lab, tag, "a-secret")):
+    asks = (
+        lambda tag: content(lab, tag),
+        lambda tag: leaks(lab, tag, "a-secret"),
+        lambda tag: has_file(lab, tag, "/a.txt"),
+    )
+    for ask in asks:
         with pytest.raises(LabError, match="There is no image dockerlab/none:none"):
             ask("dockerlab/none:none")
+
+
+def test_a_container_shows_what_no_later_layer_has_deleted(lab, tmp_path):
+    folder = project(tmp_path / "p", f"{BEGIN}COPY . /code/\nRUN rm /code/b.txt\n", a="a", b="b")
+    built = build(lab, folder, progress=False)
+    assert has_file(lab, built, "/code/a.txt")
+    assert not has_file(lab, built, "/code/b.txt")
+    assert not has_file(lab, built.image, "/code/none/c.txt")
+    assert lab.client.containers.list(all=True, filters={"ancestor": built.image}) == []
 
 
 # --- build secrets ---

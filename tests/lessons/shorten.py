@@ -30,6 +30,15 @@ UNNAMED: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "stop": ("start",),
         "claim-stop": ("stop",),
     },
+    "01_project_structure": {
+        "init-measure": ("init-build",),
+        "claim-named": ("named",),
+        "claim-careless": ("careless",),
+        "deleted": ("careless",),
+        "claim-deleted": ("deleted",),
+        "claim-ignored": ("ignored",),
+        "claim-any-folder": ("any-folder",),
+    },
     "03_exec_or_shell": {
         "stop-exec": ("start-exec",),
         "claim-exec": ("stop-exec",),

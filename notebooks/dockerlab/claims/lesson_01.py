@@ -211,7 +211,7 @@ def nothing_secret_in_the_image(lab: Lab, folder: Path) -> str:
         observed = f"the image holds {' and '.join(leak.path for leak in found)}."
         kept_out = ", ".join(file.path for file in context.ignored if file.path != ".dockerignore")
         if kept_out:
-            raise NotYet(f"{observed} Kept from the builder: {kept_out}.", "what keeps that one out, and not the other.")
+            raise NotYet(f"{observed} Kept from the builder: {kept_out}.", "what keeps that one out, not the other.")
         if (copy / ".dockerignore").exists():
             raise NotYet(
                 f"{observed} Your .dockerignore keeps nothing from the builder.",
