@@ -98,7 +98,7 @@ CLAIMS = [
             "service/.env in the image": True,
         },
         _IGNORE,
-        "The list has the line .env. Which of the two files is in the image that COPY . makes?",
+        "The list has the line .env. Which of the two files with passwords is in the image that COPY . makes?",
         {
             "Neither": {".env in the image": False, "service/.env in the image": False},
             ".env only": {".env in the image": True, "service/.env in the image": False},
