@@ -38,10 +38,10 @@ CLAIMS = [
         "The paths of COPY start at the build context, wherever the Dockerfile is.",
         {"build": "failed", "not_found": "a file that COPY names"},
         "https://docs.docker.com/build/concepts/context/",
-        "The Dockerfile is found by --file, and the command ends with a dot. What happens?",
+        "The command names project/Dockerfile with --file, and ends with a dot. What happens?",
         {
             "It works: the paths of COPY start at the Dockerfile's folder": {"build": "worked"},
-            "It fails: --file takes a file from the dot's folder only": {
+            "It fails: the Dockerfile must be directly in the dot's folder": {
                 "build": "failed",
                 "not_found": "the Dockerfile",
             },
@@ -62,7 +62,7 @@ CLAIMS = [
         "Each container has a port 80 of its own; --publish leads there from this machine, and EXPOSE does not.",
         {"mycontainer and second": "one port each", "hidden": "no port", "reached from": "inside"},
         "https://docs.docker.com/reference/dockerfile/#expose",
-        "hidden has EXPOSE 80, and no --publish. Where do requests to port 80 reach its application from?",
+        "hidden has EXPOSE 80, and no --publish. From where do requests reach its application?",
         {
             "From this machine and from inside the container": {"reached from": "outside, inside"},
             "From inside the container only": {"reached from": "inside"},
