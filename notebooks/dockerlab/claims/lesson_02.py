@@ -6,6 +6,7 @@ import contextlib
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import httpx
 from docker.errors import APIError
@@ -186,10 +187,9 @@ def it_answers_on_the_published_port(lab: Lab, folder: Path) -> str:
         NotYet: it does not.
     """
     image = build(lab, folder, name="your-turn", progress=False)
+    ports: dict[str, Any] = {"80/tcp": ("127.0.0.1", None)}  # None: the engine picks one
     try:
-        container = lab.client.containers.run(
-            image.image, detach=True, ports={"80/tcp": ("127.0.0.1", None)}, labels=lab.labels
-        )
+        container = lab.client.containers.run(image.image, detach=True, ports=ports, labels=lab.labels)
     except APIError as error:
         raise NotYet(f"the engine does not start it: {error.explanation}.", "the first word of CMD.") from error
     deadline = time.monotonic() + 60
@@ -198,8 +198,9 @@ def it_answers_on_the_published_port(lab: Lab, folder: Path) -> str:
         container.reload()
         if container.status == "exited":
             raise _ended(container)
-        with contextlib.suppress(httpx.TransportError, KeyError, IndexError):  # it may have ended since
-            port = container.ports["80/tcp"][0]["HostPort"]
+        with contextlib.suppress(httpx.TransportError, KeyError):  # KeyError: it has ended since
+            (binding,) = container.ports["80/tcp"] or [{}]
+            port = binding["HostPort"]
             answer = httpx.get(f"http://127.0.0.1:{port}{_PATH}", trust_env=False, timeout=10)
             break
         sockets = listening(container) or []
@@ -251,11 +252,7 @@ EXERCISES = [
             "The arguments of `uvicorn` in `CMD`: it has one for the port, and one for the address. The address that "
             "you need is the one that means all addresses of the container. `fastapi run` uses that one by default.",
         ),
-        {
-            "Dockerfile": _UNREACHABLE["Dockerfile"].replace(
-                '"--port", "8000"]', '"--host", "0.0.0.0", "--port", "80"]'
-            )
-        },
+        {"Dockerfile": _UNREACHABLE["Dockerfile"].replace('"--port", "8000"]', '"--host", "0.0.0.0", "--port", "80"]')},
         "`0.0.0.0` means all addresses of the container, so requests from outside arrive. Port 80 is the one that "
         "`--publish` leads to. `fastapi run app/main.py --port 80` does the same.",
     ),
