@@ -37,15 +37,6 @@ class Fault:
         return f"{self.lesson}: {self.name}"
 
 
-READS = "text = (sample_app / name).read_text()"
-"""How lesson 02 reads each file of the sample app."""
-
-
-def in_sample_app(find: str, replace: str) -> str:
-    """The same, and then breaks it."""
-    return f"{READS}.replace({find!r}, {replace!r})"
-
-
 FAULTS: list[Fault] = [
     Fault(
         "00_start_here",
@@ -135,102 +126,109 @@ FAULTS: list[Fault] = [
     ),
     Fault(
         "02_build_and_run",
-        "the item route returns a string",
-        find=READS,
-        replace=in_sample_app('{"item_id": item_id, "q": q}', "str(item_id)"),
-        red_at="run",
-    ),
-    Fault(
-        "02_build_and_run",
-        "the item route takes any text",
-        find=READS,
-        replace=in_sample_app("item_id: int,", "item_id: str,")
-        + """.replace('"item_id": item_id', '"item_id": int(item_id) if item_id.isdigit() else 0')""",
-        red_at="not-a-number",
-    ),
-    Fault(
-        "02_build_and_run",
-        "the application brings no documentation",
-        find=READS,
-        replace=in_sample_app("lifespan=lifespan)", "lifespan=lifespan, docs_url=None)"),
-        red_at="docs",
-    ),
-    Fault(
-        "02_build_and_run",
-        "the application does not print",
-        find=READS,
-        replace=in_sample_app('print("lifespan: startup", flush=True)', "pass"),
-        red_at="logs",
-    ),
-    Fault(
-        "02_build_and_run",
         "the Dockerfile names another port",
-        find=READS,
-        replace=in_sample_app('"--port", "80"', '"--port", "8080"'),
-        red_at="what-is-there",
+        'CMD ["fastapi", "run", "app/main.py", "--port", "80"]',
+        'CMD ["fastapi", "run", "app/main.py", "--port", "8080"]',
+        "claim-build",
     ),
     Fault(
         "02_build_and_run",
         "the Dockerfile has an ENTRYPOINT in place of CMD",
-        find=READS,
-        replace=in_sample_app("CMD [", "ENTRYPOINT ["),
-        red_at="what-is-there",
-    ),
-    Fault(
-        "02_build_and_run",
-        "the Dockerfile copies everything",
-        find=READS,
-        replace=in_sample_app("COPY ./app /code/app", "COPY . /code"),
-        red_at="other-command",
+        'CMD ["fastapi"',
+        'ENTRYPOINT ["fastapi"',
+        "claim-build",
     ),
     Fault(
         "02_build_and_run",
         "the build context is the project after all",
-        find='build(lab, ".", dockerfile="project/Dockerfile"',
-        replace='build(lab, "project", dockerfile="Dockerfile"',
-        red_at="dot",
+        "--file project/Dockerfile . 2>&1",
+        "--file project/Dockerfile project 2>&1",
+        "claim-dot",
+    ),
+    Fault(
+        "02_build_and_run",
+        "a typed command fails",
+        "\n    --publish 127.0.0.1::80 myimage-$LAB",
+        "\n    myimage-$LAB",
+        "run",
+        error="CalledProcessError",
+    ),
+    Fault(
+        "02_build_and_run",
+        "the port is open to the whole network",
+        "\n    --publish 127.0.0.1::80 myimage-$LAB",
+        "\n    --publish 80 myimage-$LAB",
+        "claim-run",
+    ),
+    Fault(
+        "02_build_and_run",
+        "the item route returns a string",
+        'return {"item_id": item_id, "q": q}',
+        "return str(item_id)",
+        "claim-run",
     ),
     Fault(
         "02_build_and_run",
         "the unpublished container is published",
-        find="run(exposed.image, detach=True,",
-        replace='run(exposed.image, detach=True, ports={"80/tcp": ("127.0.0.1", None)},',
-        red_at="expose",
+        "--name hidden-$LAB exposed-$LAB",
+        "--name hidden-$LAB --publish 127.0.0.1::80 exposed-$LAB",
+        "claim-ports",
     ),
     Fault(
         "02_build_and_run",
         "the engine may pick another port",
-        find='ports={"80/tcp": ("127.0.0.1", port)}',
-        replace='ports={"80/tcp": ("127.0.0.1", None)}',
-        red_at="port-taken",
+        "127.0.0.1:$TAKEN:80",
+        "127.0.0.1::80",
+        "claim-taken",
+    ),
+    Fault(
+        "02_build_and_run",
+        "the application does not print",
+        'print(f"read_item was called with {item_id}", flush=True)',
+        "pass",
+        "claim-log",
+    ),
+    Fault(
+        "02_build_and_run",
+        "the Dockerfile copies everything",
+        "COPY ./app /code/app",
+        "COPY . /code",
+        "claim-command",
     ),
     Fault(
         "02_build_and_run",
         "what the container writes gets into the image",
-        find='new = lab.client.containers.run(built.image, ["sleep"',
-        replace='first.commit(*built.image.split(":"))\nnew = lab.client.containers.run(built.image, ["sleep"',
-        red_at="writes",
+        "!docker rm --force mycontainer-$LAB",
+        "!docker commit mycontainer-$LAB myimage-$LAB\n!docker rm --force mycontainer-$LAB",
+        "claim-writes",
     ),
     Fault(
         "02_build_and_run",
         "a start does not find what was written before the stop",
-        find="first.start()  # docker start first",
-        replace='first.start()\nfirst.exec_run(["rm", NOTE])',
-        red_at="lasts",
+        "!docker start mycontainer-$LAB",
+        "!docker start mycontainer-$LAB\n!docker exec mycontainer-$LAB rm /code/note.txt",
+        "claim-writes",
+    ),
+    Fault(
+        "02_build_and_run",
+        "the note is written into another volume",
+        "--volume data-$LAB:/data myimage-$LAB touch",
+        "--volume /data myimage-$LAB touch",
+        "claim-writes",
     ),
     Fault(
         "02_build_and_run",
         "the shell does not end before its application",
-        find='app/main.py --port 80 &"],',
-        replace='app/main.py --port 80 & sleep 3; exit 1"],',
-        red_at="lives",
+        'app/main.py --port 80 &"',
+        'app/main.py --port 80 & sleep 3; exit 1"',
+        "claim-lives",
     ),
     Fault(
         "02_build_and_run",
         "the background process writes nothing",
-        find="while sleep 0.1",
-        replace="touch /beats; while false",
-        red_at="background",
+        "while sleep 0.1",
+        "touch /beats; while false",
+        "claim-lives",
     ),
     Fault(
         "03_exec_or_shell",
