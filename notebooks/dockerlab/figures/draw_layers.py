@@ -29,11 +29,11 @@ built on the engine."""
 
 def layers(
     builds: Mapping[str, Build] | Sequence[Build],
-    title: str = "What each build carried out, and what it took from the cache",
+    title: str = "What each build ran, and what it took from the cache",
 ) -> Picture:
     """Draw each build as a column of its steps, in the order of the Dockerfile.
 
-    A step that was carried out is filled, with a solid edge, its seconds, and a bar whose length compares them with
+    A step that ran is filled, with a solid edge, its seconds, and a bar whose length compares them with
     those of the longest step. One from the cache is empty, with a hatched edge, and says so.
 
     Args:
@@ -98,7 +98,7 @@ def _box(canvas: Canvas, x: float, y: float, width: float, height: float, *, cac
 
 def _legend(canvas: Canvas, x: float, y: float) -> None:
     for cached, meaning in (
-        (False, "built: carried out, with its seconds; the bar compares them"),
+        (False, "built: the step ran, with its seconds; the bar compares them"),
         (True, "cached: taken from the build cache"),
     ):
         _box(canvas, x, y - 7, 30, 14, cached=cached)
