@@ -46,27 +46,27 @@ CLAIMS = [
     Claim(
         "cache.code-change",
         "A change of code reinstalls the dependencies where COPY . is above pip, and not where the code comes last.",
-        {"requirements_first": "COPY ./app", "copy_everything": _REINSTALLS},
+        {"requirements_first ran": "COPY ./app", "copy_everything ran": _REINSTALLS},
         _DOCKER_CACHE,
         "One word of main.py changes in both folders. Where does pip run again?",
         {
-            "In both": {"requirements_first": "RUN pip, COPY ./app", "copy_everything": _REINSTALLS},
-            "In copy_everything only": {"requirements_first": "COPY ./app", "copy_everything": _REINSTALLS},
+            "In both": {"requirements_first ran": "RUN pip, COPY ./app", "copy_everything ran": _REINSTALLS},
+            "In copy_everything only": {"requirements_first ran": "COPY ./app", "copy_everything ran": _REINSTALLS},
             "In neither: the requirements are the same": {
-                "requirements_first": "COPY ./app",
-                "copy_everything": "COPY .",
+                "requirements_first ran": "COPY ./app",
+                "copy_everything ran": "COPY .",
             },
         },
     ),
     Claim(
         "cache.new-dependency",
         "A RUN that runs again starts from the layer below it: one new requirement reinstalls all of them.",
-        {"requirements_first": _ALL, "copy_everything": _ALL},
+        {"requirements_first installed": _ALL, "copy_everything installed": _ALL},
         _RUN,
         "requirements.txt gets one more package. What does pip install in requirements_first?",
         {
-            "The new package: the others are there already": {"requirements_first": "python-multipart"},
-            "All packages": {"requirements_first": _ALL},
+            "The new package: the others are there already": {"requirements_first installed": "python-multipart"},
+            "All packages": {"requirements_first installed": _ALL},
         },
     ),
     Claim(
