@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Step:
-    """One instruction of a Dockerfile as the builder carried it out.
+    """One instruction of a Dockerfile, and what the builder did with it.
 
     Attributes:
         instruction: the instruction as written, without the builder's counter: ``RUN pip install -r requirements.txt``.
@@ -68,6 +68,24 @@ class Build:
             for step in self.steps
         ]
         return f"<table>{''.join(rows)}</table>"
+
+    @property
+    def ran(self) -> tuple[str, ...]:
+        """The steps that ran, each by its first two words: ``RUN pip``. The others came from the cache.
+
+        `FROM` and `WORKDIR` are left out: they take no time, and builds of other projects share them.
+        """
+        steps = [step for step in self.steps if not step.cached]
+        return tuple(
+            " ".join(step.instruction.split()[:2])
+            for step in steps
+            if not step.instruction.startswith(("FROM", "WORKDIR"))
+        )
+
+    @property
+    def outcome(self) -> str:
+        """What a claim compares: the steps that ran, ``COPY ./app, RUN pip``, or ``nothing``."""
+        return ", ".join(self.ran) or "nothing"
 
     def step(self, start: str) -> Step:
         """The one step whose instruction starts with `start`.

@@ -69,7 +69,7 @@ UNNAMED: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "lives": ("build-image",),
         "claim-lives": ("lives",),
     },
-    "04_layer_cache": {"first-build": ("stamp-requirements",), "cache-mount": ("no-cache-dir", "cache-mount-first")},
+    "04_layer_cache": {"again": ("first-build",), "dependency": ("everything",), "touched": ("dependency",)},
     "05_compose": {"fail": ("migrate",)},
     "06_tls_proxy": {"matrix": ("first",), "forgery": ("matrix",), "host": ("matrix",), "prefix": ("matrix",)},
     "07_replicas": {"deploy-first": ("init",), "sick": ("shell",)},

@@ -61,7 +61,7 @@ def test_the_names_of_a_mapping_are_shown():
 def test_cached_and_built_differ_by_more_than_color():
     shown = [text.get_text() for text in texts(layers([build(cached=4)]))]
     assert shown.count("cached") == 4
-    assert shown.count("built  9.87 s") == 1
+    assert shown.count("built  9.9 s") == 1
     hatches = [patch.get_hatch() for axes in layers([build(cached=4)]).figure.axes for patch in axes.patches]
     assert sum(bool(hatch) for hatch in hatches) == 4 + 1  # and one in the legend
 
@@ -107,7 +107,7 @@ def test_long_names_and_instructions_with_dollars_are_drawn_as_they_are():
 
 def test_ten_builds_are_two_rows_of_five():
     columns = {
-        round(box.x0) for text, box in texts(layers(many(10))).items() if text.get_text().startswith("whole build")
+        round(box.x0) for text, box in texts(layers(many(10))).items() if text.get_text().startswith("all steps")
     }
     assert len(columns) == 5
 

@@ -33,8 +33,8 @@ def layers(
 ) -> Picture:
     """Draw each build as a column of its steps, in the order of the Dockerfile.
 
-    A step that was carried out is filled, with a solid edge, its seconds, and a bar whose length compares them with
-    those of the longest step. One from the cache is empty, with a hatched edge, and says so.
+    A step that ran is filled, with a solid edge, its seconds, and a bar whose length compares them with those of the
+    longest step. One from the cache is empty, with a hatched edge, and says so.
 
     Args:
         builds: the builds by the name to show; in a sequence, each has its own. Legible up to ten.
@@ -67,8 +67,8 @@ def layers(
             for number, line in enumerate(lines):
                 y = top + (caption - 1 - len(lines) + number) * _LINE
                 canvas.text(left, y, line, _NAME, weight="bold", va="center")
-            seconds = f"whole build {named[name].seconds:.2f} s"
-            canvas.text(left, top + (caption - 1) * _LINE, seconds, _TEXT, colors.MUTED, va="center")
+            seconds = _shown(sum(step.seconds for step in named[name].steps))
+            canvas.text(left, top + (caption - 1) * _LINE, f"all steps {seconds}", _TEXT, colors.MUTED, va="center")
             for number, step in enumerate(named[name].steps):
                 _block(canvas, left, top + caption * _LINE + number * _BLOCK, width, step, longest)
         top += caption * _LINE + stack * _BLOCK + _BETWEEN
@@ -84,10 +84,15 @@ def _block(canvas: Canvas, x: float, y: float, width: float, step: Step, longest
     offset = text_width(keyword + " ", _TEXT, family="monospace", weight="bold")
     canvas.text(text, y + 12, keyword, _TEXT, color, family="monospace", weight="bold", va="center")
     canvas.text(text + offset, y + 12, arguments, _TEXT, color, family="monospace", va="center")
-    canvas.text(text, y + 26, "cached" if step.cached else f"built  {step.seconds:.2f} s", _TEXT, color, va="center")
+    canvas.text(text, y + 26, "cached" if step.cached else f"built  {_shown(step.seconds)}", _TEXT, color, va="center")
     if not step.cached:
         bar = (width - _STRIP) * (step.seconds / longest if longest else 0)
         canvas.bar(x + _STRIP, y + height - _BAR, bar, _BAR, colors.BLUE, line=0)
+
+
+def _shown(seconds: float) -> str:
+    """Seconds in tenths: `docker build` prints no more of them."""
+    return f"{seconds:.1f} s" if seconds >= 0.05 else "under 0.1 s"
 
 
 def _box(canvas: Canvas, x: float, y: float, width: float, height: float, *, cached: bool) -> None:
@@ -98,7 +103,7 @@ def _box(canvas: Canvas, x: float, y: float, width: float, height: float, *, cac
 
 def _legend(canvas: Canvas, x: float, y: float) -> None:
     for cached, meaning in (
-        (False, "built: run, with its seconds; the bar compares them"),
+        (False, "built: the step ran; the bar compares the seconds"),
         (True, "cached: taken from the build cache"),
     ):
         _box(canvas, x, y - 7, 30, 14, cached=cached)
