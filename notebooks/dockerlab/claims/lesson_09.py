@@ -182,7 +182,7 @@ CLAIMS = [
             "secrets-in-layers": "pass",
         },
         "https://docs.docker.com/build/cache/optimize/#order-your-layers",
-        "Suppose that no check fails any more, and some warn. What is the exit code?",
+        "No check fails any more, and some warn. What is the exit code?",
         {
             "0: warnings do not stop a CI job": {"exit code": 0},
             "1: the report card is not clean": {"exit code": 1},
@@ -191,7 +191,7 @@ CLAIMS = [
     ),
     Claim(
         "audit.suggest",
-        "A fix is suggested where the audit is certain of it: of the health check's path it is not.",
+        "The audit suggests a fix where it is certain of it: for the proxy and for root, not for the health check.",
         {"for the proxy": True, "for root": True, "for the health check": False, "Dockerfile changed": False},
         "",
         "The proxy, root, the missing health check: for which does --suggest print a fix?",
@@ -301,10 +301,9 @@ EXERCISES = [
         _PROJECT,
         no_check_fails,
         (
-            "At the report card of `dockerlab audit your_turn`: each check that fails has what was observed, and the "
-            "lesson that teaches it.",
-            "For the one: which process is PID 1, and which is its child? For the other: which files does the step "
-            "before `pip` copy, and which of them does `pip` need?",
+            "At the report card: each check that fails has what was observed, and the lesson that teaches it.",
+            "There are two causes. For the stop: which process is PID 1, and which is its child? For the build: which "
+            "files does the step before `pip` copy, and which of them does `pip` need?",
             "One line of `start.sh`, so that the application replaces the shell. And one `COPY` of the Dockerfile "
             "becomes two, one before `pip` and one after.",
         ),
