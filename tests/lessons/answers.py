@@ -571,5 +571,32 @@ WRONG: dict[str, list[Wrong]] = {
             "with another commit, .*compileall",
         ),
     ],
+    "09_audit_your_own": [
+        Wrong(
+            "the script alone",
+            {"your_turn/start.sh": [("uvicorn main:app", "exec uvicorn main:app")]},
+            "code-change-keeps-dependencies-cached fails: .* runs again",
+        ),
+        Wrong(
+            "the order of the lines alone",
+            {
+                "your_turn/Dockerfile": [
+                    ("COPY requirements.txt main.py start.sh /code/", "COPY requirements.txt /code/"),
+                    ("EXPOSE 8000", "COPY main.py start.sh /code/\n\nEXPOSE 8000"),
+                ]
+            },
+            "stops-on-sigterm fails: .* was killed",
+        ),
+        Wrong(
+            "a script that ends at the signal, and its child with it",
+            {
+                "your_turn/start.sh": [
+                    ("uvicorn main:app", "trap 'exit 0' TERM\nuvicorn main:app"),
+                    ("--port 8000", "--port 8000 &\nwait"),
+                ]
+            },
+            "lifespan-shutdown fails: .* it ended by itself",
+        ),
+    ],
 }
 """By the notebook's name without its suffix, in the order in which they are tried."""

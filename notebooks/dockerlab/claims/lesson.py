@@ -8,6 +8,7 @@ import importlib.util
 import os
 import shlex
 import shutil
+import sysconfig
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache, partial
@@ -85,11 +86,18 @@ def _environment(lab: Lab) -> dict[str, str]:
             "There is an engine but no docker command line, and this lesson types commands.",
             "Install it (the package `docker-cli` of Debian, `docker-ce-cli` of Docker), and restart the kernel.",
         )
-    return {name: whole[name] for name in ("PATH", *_NAMES_AN_ENGINE) if name in whole} | {
+    return {name: whole[name] for name in _NAMES_AN_ENGINE if name in whole} | {
+        "PATH": _with_scripts(whole.get("PATH", os.defpath)),
         "LAB": lab.id,
         "LABEL": f"{labels.LAB}={lab.id}",
         "BASE_IMAGE": lab.base_image,
     }
+
+
+def _with_scripts(path: str) -> str:
+    """The folders in which commands are looked for, and after all others that of `dockerlab` itself."""
+    scripts = sysconfig.get_path("scripts")
+    return path if scripts in path.split(os.pathsep) else os.pathsep.join([path, scripts])
 
 
 def write_environment(folder: Path, environment: Mapping[str, str]) -> None:
