@@ -40,7 +40,7 @@ def lab(tmp_path):
 
 
 @pytest.mark.parametrize("exit_code", [0, 1])
-def test_it_runs_in_the_folder_of_the_lesson_and_prints_no_colours(lab, exit_code, monkeypatch):
+def test_it_runs_in_the_folder_of_the_lesson_and_prints_no_colors(lab, exit_code, monkeypatch):
     monkeypatch.setenv("FORCE_COLOR", "1")
     (lab.workspace / "line.py").write_text(
         "import os, sys\n"
