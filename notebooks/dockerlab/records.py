@@ -326,6 +326,19 @@ INITS = frozenset({"tini", "tini-static", "docker-init", "dumb-init", "catatonit
 
 
 @dataclass(frozen=True)
+class Resident:
+    """What one process of a container holds in memory.
+
+    Attributes:
+        role: ``server``, where it is alone; or ``worker``, ``parent`` of workers, ``helper``.
+        resident_bytes: its resident set size: all its pages in memory, also those that it shares with others.
+    """
+
+    role: str
+    resident_bytes: int
+
+
+@dataclass(frozen=True)
 class Process:
     """A process of a container, as `ps` on the engine's machine shows it.
 

@@ -1,18 +1,23 @@
 """Real Docker Compose on a real engine: what is made, what is left, and what is said where it fails."""
 
 import shutil
+import subprocess
 import threading
 from pathlib import Path
 
 import httpx
 import pytest
 from dockerlab import open_lab
-from dockerlab.deploy.compose import compose, require_compose
+from dockerlab.claims.lesson import _environment
+from dockerlab.deploy.compose import cli_project, compose, require_compose
 from dockerlab.errors import ComposeFailed, ComposeMissing, LabError
+from dockerlab.lab import cleanup
+from dockerlab.labels import OWNER, Owner
 from engine_snapshot import snapshot
 
 SAMPLE_APP = Path(__file__).resolve().parents[2] / "sample_app"
 SERVE = "python3 -u -m http.server 80"
+PROJECT = "com.docker.compose.project"
 
 
 @pytest.fixture
@@ -73,6 +78,53 @@ def test_closing_the_lab_is_enough(tmp_path, monkeypatch, folder, client):
     assert not client.containers.list(all=True, filters=mine)
     assert not client.networks.list(filters=mine)
     assert not client.volumes.list(filters=mine)
+
+
+TYPED = """\
+services:
+  web:
+    build: .
+    ports: ["127.0.0.1::80"]
+    volumes: ["data:/data"]
+volumes:
+  data:
+"""
+
+
+def typed(lab, folder, *arguments):
+    """What a lesson's cell does that types `docker compose`."""
+    environment = {**lab.engine.environment, **_environment(lab)}
+    command = ["docker", "compose", "--file", str(folder / "compose.yaml"), *arguments]
+    subprocess.run(command, env=environment, check=True, capture_output=True, timeout=120)
+
+
+@pytest.mark.parametrize("end", ["it is closed", "its process has died"])
+def test_what_typed_commands_make_goes_with_its_lab_and_no_other_project(tmp_path, monkeypatch, folder, client, end):
+    monkeypatch.setenv("DOCKERLAB_WORKSPACE", str(tmp_path / "workspace"))
+    monkeypatch.chdir(tmp_path)
+    theirs = client.volumes.create("shop-0a1b2c3d_data", labels={PROJECT: "shop-0a1b2c3d"})
+    lab = open_lab("test")
+    try:
+        write(folder, lab, TYPED)
+        (folder / "Dockerfile").write_text(f"FROM {lab.base_image}\nCMD {SERVE}\n")
+        typed(lab, folder, "up", "--detach")
+        project = cli_project(lab, folder / "compose.yaml")
+        assert project.name == f"shop-{lab.id}"
+        assert project.left() == {"containers": 1, "networks": 1, "volumes": 1}
+        assert project.url("web").startswith("http://127.0.0.1:")
+        mine = {"label": f"{PROJECT}={project.name}"}
+        assert client.images.list(filters=mine)
+        if end != "it is closed":
+            assert not [name for name in cleanup.leftovers(client) if lab.id in name], "it lives"
+            monkeypatch.setattr(Owner, "is_dead", lambda owner: owner == Owner.parse(lab.labels[OWNER]))
+            cleanup.sweep(client)
+        assert not lab.close().left
+        assert not any(project.left().values())
+        assert not client.images.list(filters=mine)
+        assert client.volumes.get(theirs.name)
+    finally:
+        lab.close()
+        theirs.remove()
 
 
 def test_two_learners_do_not_meet(tmp_path, monkeypatch, folder):

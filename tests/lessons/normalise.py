@@ -46,12 +46,24 @@ def normalised(old: NotebookNode, new: NotebookNode, *, all_outputs: bool = Fals
     for number, (cell, before) in enumerate(zip(code_cells(result), code_cells(old), strict=True), start=1):
         if not all_outputs and sanitize.same(before.outputs, cell.outputs):
             cell.outputs = copy.deepcopy(before.outputs)
+        cell.outputs = merged(cell.outputs)
         cell.execution_count = number
         for output in cell.outputs:
             output.get("data", {}).pop(WIDGET, None)  # there is no kernel to hear it
             if output.output_type == "execute_result":
                 output.execution_count = number
     return result
+
+
+def merged(outputs: list[NotebookNode]) -> list[NotebookNode]:
+    """Pieces of one stream that follow each other as one: where a command's output is cut differs from run to run."""
+    found: list[NotebookNode] = []
+    for output in outputs:
+        if found and output.output_type == "stream" and found[-1].get("name") == output.name:
+            found[-1].text += output.text
+        else:
+            found.append(output)
+    return found
 
 
 def main(arguments: list[str] | None = None) -> int:

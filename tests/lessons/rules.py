@@ -37,6 +37,9 @@ PIPE = re.compile(r"\bdocker (logs\b.*\| (grep|tail)|build\b.*\| (grep|tee))\b")
 """What may stand behind a pipe. `grep` fails where it finds nothing, and what reads `tee`'s file fails where the build
 did."""
 
+PROJECT = re.compile(r"(?:docker compose\b.*\s(?:--project-name|-p)[ =]|COMPOSE_PROJECT_NAME\W*=\W*)([\w$.-]+)")
+"""What names a project, other than the variable that each lab sets to ``shop-$LAB``."""
+
 Rule = Callable[[NotebookNode, str], Iterator[str]]
 RULES: list[Rule] = []
 
@@ -114,6 +117,11 @@ def shell(notebook: NotebookNode, name: str) -> Iterator[str]:
     """`%%bash` looks at its last command only, and `subprocess.run` looks only where it is told to."""
     for cell in code_cells(notebook):
         code = TransformerManager().transform_cell(cell.source)
+        for named in PROJECT.findall(code):
+            if not named.endswith("-$LAB"):
+                yield f"{cell.id} names a Compose project {named}: nothing would find what it makes; leave the name out"
+        if "container_name:" in code:
+            yield f"{cell.id} has a `container_name`, which two learners cannot both have"
         for method, magic in re.findall(r"^.*\bget_ipython\(\)\.(\w+)\('(\w*)", code, re.MULTILINE):
             if (method, magic) != ("run_cell_magic", "writefile") and method != "system":
                 yield f"{cell.id} uses {magic if 'magic' in method else method}: use a ! command, which raises"

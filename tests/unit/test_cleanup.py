@@ -27,7 +27,7 @@ class PlayedApi:
         return [image for image in self.listed if name in (image["Labels"] or {})]
 
     def containers(self, all, filters):
-        return self.running
+        return [container for container in self.running if filters["label"] in container["Labels"]]
 
     def networks(self, filters):
         return []
@@ -157,10 +157,39 @@ def test_what_a_typed_command_made_lives_as_long_as_its_lab():
     """It names no owner; the volume of its lab does."""
 
     def item(lab, owner=None):
-        return cleanup.Labelled("volume", "", "", {labels.LAB: lab} | ({labels.OWNER: owner} if owner else {}))
+        return cleanup.Labeled("volume", "", "", {labels.LAB: lab} | ({labels.OWNER: owner} if owner else {}))
 
     gone = f"{labels.Owner.current().host}/{2**31 - 1}/0"
     living, dead = item("0123abcd", str(labels.Owner.current())), item("ffffffff", gone)
     typed = {lab: item(lab) for lab in ("0123abcd", "ffffffff", "11111111", "hub")}
     left = cleanup.dead([living, dead, *typed.values()])
     assert left == [dead, typed["ffffffff"], typed["11111111"]]
+
+
+PROJECT = "com.docker.compose.project"
+
+
+@pytest.mark.parametrize(
+    ("project", "known", "is_ours"),
+    [
+        ("shop-0123abcd", "0123abcd", True),
+        ("shop-0123abcd", "", False),  # somebody else's: a project may be named after a commit
+        ("shop-0123abcd", "ffffffff", False),
+        ("0123abcd-shop", "0123abcd", False),
+        ("shop-hub", "hub", False),
+    ],
+)
+def test_what_compose_made_for_a_lab_is_ours_and_no_other_project(cleaned, project, known, is_ours):
+    given = {PROJECT: project}
+    container = {"Id": "c", "Names": ["/c"], "Image": "web", "ImageID": "sha256:9", "Labels": given}
+    marked = [image(f"dockerlab/{known}:app", given={labels.LAB: known})] if known else []
+    listed = [*marked, image(f"{project}-web:latest", "mine:1", given=given), image(given=given, id_="sha256:2")]
+    ours = ["c", f"{project}-web:latest", "sha256:2"] if is_ours else []
+    assert cleaned(*listed, containers=[container]) == [*ours, *(f"dockerlab/{known}:app" for _ in marked)]
+
+
+def test_what_compose_made_is_found_when_nothing_else_of_its_lab_is_left(monkeypatch):
+    monkeypatch.setattr(ledger, "prune", lambda *_, **__: None)
+    api = PlayedApi(image("shop-0123abcd-web:latest", given={PROJECT: "shop-0123abcd"}))
+    cleanup.remove_lab(SimpleNamespace(api=api), "0123abcd")
+    assert "shop-0123abcd-web:latest" in api.removed

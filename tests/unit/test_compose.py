@@ -82,7 +82,7 @@ def test_where_nothing_is_published_the_services_to_stop_have_to_be_named(tmp_pa
     project = a_project({"worker": {}, "beat": {"ports": []}}, tmp_path)
     with pytest.raises(LabError, match="No service of shop publishes a port") as caught:
         project.stop()
-    assert "stop(['beat', 'worker'])" in caught.value.do
+    assert "stop(['worker', 'beat'])" in caught.value.do
 
 
 @pytest.mark.parametrize("services", [["wep"], "wep"])
@@ -102,6 +102,20 @@ def test_requests_to_a_service_that_is_not_stopped_are_not_passed_over(tmp_path)
 def test_a_folder_that_is_gone_is_told(tmp_path):
     with pytest.raises(ComposeFailed, match=r"could not be started in .*shop"):
         a_project({}, tmp_path).run("ps")
+
+
+def test_services_stand_in_the_order_of_their_file(tmp_path):
+    """Compose resolves them in alphabetical order."""
+    file = tmp_path / "compose.yaml"
+    file.write_text("services:\n  web: {image: a}\n  beat: {image: a}\n  never-started: {profiles: [no]}\n")
+    assert [*compose._in_order(file, {"also": {}, "beat": {}, "web": {}})] == ["web", "beat", "also"]
+    file.write_text("services: !reset\n")
+    assert [*compose._in_order(file, {"b": {}, "a": {}})] == ["b", "a"]
+
+
+def test_a_lesson_s_commands_need_their_file(tmp_path):
+    with pytest.raises(LabError, match=r"no shop\.yaml"):
+        compose.cli_project(SimpleNamespace(), tmp_path / "shop.yaml")
 
 
 def program(folder, name, script):

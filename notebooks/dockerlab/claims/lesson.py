@@ -53,8 +53,9 @@ def open_lab(lesson: str) -> Lab:
     """Open a lab for a lesson (`dockerlab.lab.lab.open_lab`), and let its cells type `docker`.
 
     The notebook's environment, and so each command that a cell types, gets the engine's address, and ``$LAB``,
-    ``$LABEL`` and ``$BASE_IMAGE``: a lab's id, the label by which what it made is found, the image to build on. The
-    same is in the file ``lab.env`` in the lesson's folder, for terminals. A typed command that fails raises an error.
+    ``$LABEL`` and ``$BASE_IMAGE``: a lab's id, the label by which what it made is found, the image to build on. And
+    ``$COMPOSE_PROJECT_NAME``, by which what `docker compose` made is found. The same is in the file ``lab.env`` in the
+    lesson's folder, for terminals. A typed command that fails raises an error.
 
     Args:
         lesson: the notebook's name without its suffix: ``03_exec_or_shell``.
@@ -91,6 +92,8 @@ def _environment(lab: Lab) -> dict[str, str]:
         "LAB": lab.id,
         "LABEL": f"{labels.LAB}={lab.id}",
         "BASE_IMAGE": lab.base_image,
+        "COMPOSE_PROJECT_NAME": lab.cli_project,
+        "COMPOSE_ANSI": "never",  # a line for each step, as a cell cannot show a display that moves
     }
 
 

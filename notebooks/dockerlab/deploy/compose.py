@@ -14,9 +14,11 @@ import subprocess
 import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import yaml
 from docker.models.containers import Container
 
 from ..build.builder import build
@@ -24,7 +26,10 @@ from ..errors import ComposeFailed, ComposeMissing, LabError
 from ..lab.lab import Lab
 from ..records import Build, Stop
 from ..run.container import Service, errors_explained
+from ..run.stop import SHUTDOWN
 from ..run.stop import stop as observe
+from ..run.traffic import send
+from ..wait import tries, until
 from .docker_cli import advice, run_command
 
 DEFAULT_GRACE_SECONDS = 10
@@ -32,14 +37,16 @@ DEFAULT_GRACE_SECONDS = 10
 
 
 class ComposeProject:
-    """A Compose project of a lab. Made by `compose`; `down` removes it, or the end of a `with` block, or the lab's end.
+    """A Compose project of a lab. `down` removes it, or the end of a `with` block, or the lab's end.
+
+    Made by `compose`, or by `cli_project` where a lesson's commands build and start it.
 
     Attributes:
         lab: the lab it belongs to.
         name: the project's name, which no other lab has; the names of its containers and networks begin with it.
         folder: the reader's folder, which has the compose.yaml.
         environment: pass it as `env` to `subprocess.run`: `docker compose` then works on this project.
-        services: the names of its services, in alphabetical order.
+        services: the names of its services, in the order of the file.
     """
 
     def __init__(
@@ -49,7 +56,7 @@ class ComposeProject:
         self.name = name
         self.folder = folder
         self.environment = dict(environment)
-        self.services = tuple(sorted(services))
+        self.services = tuple(services)
         self._services = services
 
     def __enter__(self) -> ComposeProject:
@@ -92,6 +99,23 @@ class ComposeProject:
         """`docker compose down --volumes`: remove containers, networks and volumes. Safe to call twice."""
         self.run("down", "--volumes", "--remove-orphans", "--timeout", "0")
 
+    def fails(self, *arguments: str) -> bool:
+        """Run `docker compose` with these arguments, and say whether it ended with an error."""
+        try:
+            self.run(*arguments)
+        except ComposeFailed:
+            return True
+        return False
+
+    def left(self) -> dict[str, int]:
+        """How many containers, networks and volumes the engine has of the project, by Compose's own label."""
+        filters: dict[str, str | list[str] | bool] = {"label": f"com.docker.compose.project={self.name}"}
+        return {
+            "containers": len(self.lab.client.containers.list(all=True, filters=filters)),
+            "networks": len(self.lab.client.networks.list(filters=filters)),
+            "volumes": len(self.lab.client.volumes.list(filters=filters)),
+        }
+
     def container(self, service: str) -> Container:
         """The docker SDK's container of a service, whether it runs or not.
 
@@ -128,6 +152,50 @@ class ComposeProject:
         """All that a service's container has printed so far, to stdout and stderr."""
         with errors_explained(self.lab, service):
             return self.container(service).logs().decode(errors="replace")
+
+    def until_logged(self, service: str, text: str, times: int = 1, seconds: float = 60) -> None:
+        """Wait until a service has printed a text so many times.
+
+        Raises:
+            LabError: time was up before.
+        """
+        if not until(lambda: self.logs(service).count(text) >= times, seconds, every=0.1):
+            seen = f"{service} has not printed {text!r} {times} times within {seconds:g} s."
+            raise LabError(seen, f"Look at its log: docker compose logs {service}")
+
+    def moment(self, service: str, what: str) -> datetime:
+        """When a service's container was last started, or ended: ``StartedAt``, ``FinishedAt``."""
+        return datetime.fromisoformat(self.container(service).attrs["State"][what])
+
+    def answers(self, service: str) -> bool:
+        """Whether a service runs and answers a request for ``/``."""
+        return self.container(service).status == "running" and send(self.url(service), ["/"]).lost == 0
+
+    def is_back(self, service: str, restarts: int, seconds: float = 60) -> bool:
+        """Wait until a service has been restarted so many times and answers, or has ended for good: whether it answers.
+
+        Raises:
+            LabError: neither happened in time.
+        """
+        for _ in tries(seconds, every=0.2):
+            container = self.container(service)
+            if container.status == "exited":
+                return False
+            if container.attrs["RestartCount"] >= restarts and self.answers(service):
+                return True
+        raise LabError(f"{service} neither ended nor answered within {seconds:g} s.", "Look at its log.")
+
+    def ended(self, service: str) -> str:
+        """How a service's container ended, as a claim says it: ``exit 137, no shutdown code``.
+
+        Raises:
+            LabError: it still runs.
+        """
+        state = self.container(service).attrs["State"]
+        if state["Running"]:
+            raise LabError(f"{service} still runs.", f"Stop it: docker compose stop {service}")
+        ran = "shutdown code ran" if SHUTDOWN in self.logs(service) else "no shutdown code"
+        return f"exit {state['ExitCode']}, {ran}"
 
     def stop(
         self,
@@ -249,7 +317,43 @@ def compose(
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(adapted, indent=2) + "\n")  # JSON is YAML
     variables |= {"COMPOSE_FILE": str(path), "COMPOSE_PATH_SEPARATOR": os.pathsep}
-    return ComposeProject(lab, lab.name(short), folder, variables, resolved["services"])
+    return ComposeProject(lab, lab.name(short), folder, variables, _in_order(folder / file, resolved["services"]))
+
+
+def cli_project(lab: Lab, file: str | Path) -> ComposeProject:
+    """The project that a lesson's commands run with ``docker compose --file FILE``. Nothing is built or started.
+
+    Args:
+        lab: the open lab.
+        file: the Compose file, as the commands name it.
+
+    Raises:
+        ComposeMissing: there is no Docker Compose, or it is the old v1.
+        ComposeFailed: the file is invalid; Compose's own words are in the message.
+        LabError: there is no such file.
+    """
+    path = Path(file).resolve()
+    if not path.is_file():
+        raise LabError(f"There is no {path.name} in {path.parent}.", "Run the cell that writes it.")
+    variables = {
+        **lab.engine.environment,
+        "LAB": lab.id,
+        "COMPOSE_PROJECT_NAME": lab.cli_project,
+        "COMPOSE_FILE": str(path),
+        "COMPOSE_ANSI": "never",
+    }
+    require_compose(variables)
+    resolved = json.loads(_run_compose(variables, path.parent, ["config", "--format", "json"], timeout=60))
+    return ComposeProject(lab, lab.cli_project, path.parent, variables, _in_order(path, resolved["services"]))
+
+
+def _in_order(file: Path, services: Mapping[str, Any]) -> dict[str, Any]:
+    """Services in the order of their file: Compose resolves them in alphabetical order."""
+    try:
+        named = yaml.safe_load(file.read_text())["services"]
+    except (yaml.YAMLError, TypeError, KeyError):  # a tag of Compose's own, or all of them are included
+        named = {}
+    return {name: services[name] for name in [*named, *services] if name in services}
 
 
 def short_name(folder: Path, file: str) -> str:

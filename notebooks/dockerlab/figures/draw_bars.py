@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from ..errors import LabError
-from ..records import ImageContent, ImageLayer
+from ..records import ImageContent, ImageLayer, Resident
 from . import colors
 from .picture import GAP, MARGIN, SMALL, WIDTH, Canvas, Picture, text_width, widest
 
@@ -21,31 +22,45 @@ MEMORY_BAR = 26
 FILLS = ((colors.BLUE, ""), (colors.ORANGE, "////"), (colors.GREEN, "...."), (colors.RED, "xxxx"))
 """A color and a hatch for each part; parts beyond these share the last."""
 
+ROLES = {"server": FILLS[0], "parent": FILLS[1], "helper": (colors.GRAY, "xxxx"), "worker": FILLS[2]}
+"""A fill for the role of each process, in the order in which they are drawn."""
+
 BASE = "base image"
 OTHER = "the rest"
 LEAST_PERCENT = 0.5
 """Of the longest bar: what is not longer cannot be seen, and is left out of the legend."""
 
 
-def memory(measured: Mapping[str, Sequence[int]]) -> Picture:
+def memory(measured: Mapping[str, Sequence[Resident]]) -> Picture:
     """Draw what the processes of each container hold.
 
     Args:
-        measured: for each container, by its name, the resident set size of each of its processes in bytes.
+        measured: for each container, by its name, its processes.
     """
-    canvas = Canvas(HEAD + MEMORY_LANE * len(measured) + MARGIN)
-    left, scale = _columns(measured, [sum(sizes) for sizes in measured.values()])
+    drawn = {one.role for processes in measured.values() for one in processes}
+    fills = {role: fill for role, fill in ROLES.items() if role in drawn}
+    bottom = HEAD + MEMORY_LANE * len(measured)
+    canvas = Canvas(bottom + LEGEND)
+    totals = {name: sum(one.resident_bytes for one in processes) for name, processes in measured.items()}
+    left, scale = _columns(measured, totals.values())
     canvas.text(left, HEAD / 2, "resident set size; each part is one process", SMALL, colors.MUTED)
-    for number, (name, sizes) in enumerate(measured.items()):
+    for number, (name, processes) in enumerate(measured.items()):
         y = HEAD + MEMORY_LANE * (number + 0.5)
         canvas.text(MARGIN, y, name, weight="bold")
-        parts = [(size, colors.BLUE, "") for size in sorted(sizes, reverse=True)]
+        parts = [(one.resident_bytes, *fills[role]) for role in fills for one in processes if one.role == role]
         _stacked(canvas, left, y, scale, parts, MEMORY_BAR, edge_width=2)
-    canvas.line([left, left], [HEAD, HEAD + MEMORY_LANE * len(measured)], colors.EDGE, above=3)
+    canvas.line([left, left], [HEAD, bottom], colors.EDGE, above=3)
+    _legend(canvas, left, bottom + LEGEND / 2 - 2, fills)
     # No sizes in words: they differ from run to run.
-    order = sorted(measured, key=lambda name: sum(measured[name]))
-    counts = ", ".join(f"{name}: {len(sizes)} process{'es' * (len(sizes) > 1)}" for name, sizes in measured.items())
-    return canvas.picture(f"Memory, from the least to the most: {', '.join(order)}. ({counts}.)")
+    order = sorted(totals, key=lambda name: totals[name])
+    counts = "; ".join(f"{name}: {_counted(processes)}" for name, processes in measured.items())
+    return canvas.picture(f"Memory, from the least to the most: {', '.join(order)}. Processes: {counts}.")
+
+
+def _counted(processes: Sequence[Resident]) -> str:
+    """Which processes a container has: ``1 parent, 1 helper, 2 workers``."""
+    counts = Counter(one.role for one in processes)
+    return ", ".join(f"{counts[role]} {role}{'s' * (counts[role] > 1)}" for role in ROLES if role in counts)
 
 
 def sizes(contents: Mapping[str, ImageContent], parts: Mapping[str, str]) -> Picture:
@@ -81,12 +96,8 @@ def sizes(contents: Mapping[str, ImageContent], parts: Mapping[str, str]) -> Pic
         _stacked(canvas, left, y, scale, [(size, *fills[part]) for part, size in row.items()], BAR)
     canvas.line([MARGIN, WIDTH - MARGIN], [HEAD + LANE] * 2, colors.EDGE)
 
-    x, y = left, height - LEGEND / 2 - 2
-    for name in names:
-        if any(row.get(name, 0) > least for _, row in rows):
-            canvas.bar(x, y - 7, 30, 14, *fills[name])
-            canvas.text(x + 38, y, name, SMALL, colors.MUTED)
-            x += 38 + text_width(name, SMALL) + 28
+    seen_names = [name for name in names if any(row.get(name, 0) > least for _, row in rows)]
+    _legend(canvas, left, height - LEGEND / 2 - 2, {name: fills[name] for name in seen_names})
     # No sizes in words: they differ with the machine and the day.
     seen = [(name, [part for part, size in row.items() if size > least]) for name, row in rows[1:]]
     alt = "; ".join(f"{name}: {', '.join(found) or 'nothing'}" for name, found in seen)
@@ -126,6 +137,14 @@ def costs(measured: Mapping[str, Mapping[str, float]], megabytes: Collection[str
     units = {"Seconds": [c for c in columns if c not in megabytes], "MB": [c for c in columns if c in megabytes]}
     alt = "; ".join(f"{unit} of {', '.join(names)}" for unit, names in units.items() if names)
     return canvas.picture(f"{alt}, for {', '.join(measured)}.")
+
+
+def _legend(canvas: Canvas, x: float, y: float, fills: Mapping[str, tuple[str, str]]) -> None:
+    """Draw what each fill means, from left to right."""
+    for name, fill in fills.items():
+        canvas.bar(x, y - 7, 30, 14, *fill)
+        canvas.text(x + 38, y, name, SMALL, colors.MUTED)
+        x += 38 + text_width(name, SMALL) + 28
 
 
 def _columns(names: Iterable[str], totals: Iterable[int]) -> tuple[float, float]:

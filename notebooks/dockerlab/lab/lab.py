@@ -87,6 +87,11 @@ class Lab:
         """The name that the docker commands of a lesson give a container or an image: ``web-$LAB``."""
         return f"{short}-{self.id}"
 
+    @property
+    def cli_project(self) -> str:
+        """The Compose project of a lesson's docker commands: ``COMPOSE_PROJECT_NAME`` in cells and terminals."""
+        return self.cli_name("shop")
+
     def close(self) -> Closed:
         """Remove all that this lab made on the engine. Safe to call twice. The workspace stays for the reader to look
         at.

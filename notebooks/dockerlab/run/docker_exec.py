@@ -13,7 +13,7 @@ from docker.api import APIClient
 from docker.errors import APIError, DockerException
 from docker.models.containers import Container
 
-from ..records import Process
+from ..records import Process, Resident
 from ..wait import until
 from .traffic import KEPT_BYTES
 
@@ -130,6 +130,36 @@ def processes(container: Container) -> tuple[Process, ...]:
         found = [Process(int(pid), int(parent), int(uid), command) for pid, parent, uid, command in rows]
         return tuple(sorted(found, key=lambda process: (process.pid != main, process.pid)))
     return ()
+
+
+_RESIDENT = r"""
+from pathlib import Path
+
+for status in Path("/proc").glob("[0-9]*/status"):
+    told = dict(line.split(":", 1) for line in status.read_text().splitlines())
+    # Those without a parent here, but for the main process, were put here by `docker exec`.
+    if told["Pid"].strip() == "1" or told["PPid"].strip() != "0":
+        command = (status.parent / "cmdline").read_text().replace("\0", " ")
+        print(told["Pid"].strip(), told["VmRSS"].split()[0], command)
+"""
+
+
+def resident(container: Container) -> tuple[Resident, ...]:
+    """What each process of a container with Python holds in memory: the main one first, then by their roles.
+
+    Roles are those of Uvicorn with ``--workers``: Python starts each worker (``spawn_main``), and a helper that knows
+    what to remove when all have ended (``resource_tracker``).
+    """
+    lines = [line.split(maxsplit=2) for line in run(container, ["python3", "-c", _RESIDENT]).text.splitlines()]
+    found = []
+    for pid, kilobytes, command in lines:
+        if pid == "1":
+            role = "parent" if len(lines) > 1 else "server"
+        else:
+            role = "worker" if "spawn_main" in command else "helper"
+        found.append(Resident(role, 1024 * int(kilobytes)))
+    order = ["server", "parent", "helper", "worker"]
+    return tuple(sorted(found, key=lambda one: order.index(one.role)))
 
 
 def memory_bytes(container: Container) -> int | None:
