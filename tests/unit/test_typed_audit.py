@@ -61,7 +61,7 @@ def test_another_exit_code_is_an_error_in_the_words_of_the_command(lab):
 
 
 def test_what_a_lesson_types_finds_the_command_after_all_others(monkeypatch):
-    lab = SimpleNamespace(lesson="99_toy", id="0123abcd", base_image="base:1")
+    lab = SimpleNamespace(lesson="99_toy", id="0123abcd", base_image="base:1", cli_project="shop-0123abcd")
     monkeypatch.setattr(engine, "shell_environment", lambda: {"PATH": "/bin"})
     path = lessons._environment(lab)["PATH"]
     assert path.split(os.pathsep)[0] == "/bin"

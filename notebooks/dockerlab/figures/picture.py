@@ -67,10 +67,11 @@ class Picture:
         """The picture, and folded below it its words: JupyterLab gives an image no alternative text."""
         from IPython.display import publish_display_data  # slow to load, and only notebooks need it
 
-        publish_display_data(*self._repr_mimebundle_())
+        publish_display_data(*self._repr_mimebundle_())  # type: ignore[no-untyped-call]
         words = html.escape(self.alt)
         folded = f"<details><summary>This figure in words</summary><p>{words}</p></details>"
-        publish_display_data({"text/plain": "(The figure in words: as above.)", "text/html": folded})
+        both = {"text/plain": "(The figure in words: as above.)", "text/html": folded}
+        publish_display_data(both)  # type: ignore[no-untyped-call]
 
 
 class Canvas:
