@@ -12,7 +12,7 @@ from browser.reader import LESSON_SECONDS, Reader, errors, figures_of
 from execute import lessons, read
 from markdown_it import MarkdownIt
 from nbformat import NotebookNode
-from rules import code_cells, markdown
+from rules import code_cells, has_module, markdown
 from test_exercises import parts, solution
 
 FIRST, SECOND = lessons()[:2]
@@ -132,14 +132,32 @@ def shell_lines(notebook: NotebookNode) -> list[str]:
 
 def typed_in_a_terminal(reader: Reader, lines: list[str]) -> None:
     """Type each line as it stands, and see that it ends well."""
-    assert len(lines) > 1
+    assert lines
     ended = reader.server.folder / "ended.txt"
+    ended.unlink(missing_ok=True)
     reader.type_into_terminal("\n".join(f"{line}\necho $? >> {ended}" for line in lines))
     deadline = time.monotonic() + 60
     while not ended.exists() or len(ended.read_text().split()) < len(lines):
         assert time.monotonic() < deadline, "the terminal does not come to the end"
         reader.page.wait_for_timeout(100)
     assert dict(zip(lines, ended.read_text().split(), strict=True)) == dict.fromkeys(lines, "0")
+
+
+@pytest.mark.browser
+@pytest.mark.timeout(LESSON_SECONDS)
+def test_each_shell_line_of_a_lesson_works_in_a_terminal(browser, jupyterlab):
+    """With what the lesson has when its lab is open and its files are written. An audit, which takes a minute, not."""
+    reader = Reader(browser.pages[0], jupyterlab)
+    typed = {path: shell_lines(read(path)) for path in lessons() if path != DRAWN and has_module(path.stem)}
+    assert sum(map(bool, typed.values())) > 3
+    for path, lines in typed.items():
+        if lines:
+            cells = code_cells(read(path))
+            reader.open(path.name)
+            run(reader, cells[0].id, *(cell.id for cell in cells if cell.source.startswith("%%writefile")))
+            typed_in_a_terminal(reader, [line for line in lines if not line.startswith("dockerlab audit")])
+            reader.back_to(path.name)
+            run(reader, cells[-1].id)
 
 
 @pytest.mark.browser
