@@ -571,7 +571,8 @@ FAULTS: list[Fault] = [
         "the application does not wait for the migration",
         find='condition: service_completed_successfully\n    healthcheck:\n      test: ["CMD", "python", "-c", "import urllib.request as r; r.urlopen(\'http://127.0.0.1/\', timeout=2)"]\n      interval: 2s\n      retries: 15\n    stop_grace',
         replace='condition: service_started\n    healthcheck:\n      test: ["CMD", "python", "-c", "import urllib.request as r; r.urlopen(\'http://127.0.0.1/\', timeout=2)"]\n      interval: 2s\n      retries: 15\n    stop_grace',
-        red_at=("migrate", "claim-migrate", "claim-fail"),
+        red_at="migrate",
+        error="CalledProcessError",
     ),
     Fault(
         "05_compose",
