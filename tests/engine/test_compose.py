@@ -11,7 +11,7 @@ from dockerlab import open_lab
 from dockerlab.claims.lesson import _environment
 from dockerlab.deploy.compose import cli_project, compose, require_compose
 from dockerlab.errors import ComposeFailed, ComposeMissing, LabError
-from dockerlab.lab import cleanup
+from dockerlab.lab import cleanup, ledger
 from dockerlab.labels import OWNER, Owner
 from engine_snapshot import snapshot
 
@@ -107,7 +107,9 @@ def test_what_typed_commands_make_goes_with_its_lab_and_no_other_project(tmp_pat
     try:
         write(folder, lab, TYPED)
         (folder / "Dockerfile").write_text(f"FROM {lab.base_image}\nCMD {SERVE}\n")
+        begun = ledger.begin_build(client, [f"CMD {SERVE}"], is_cli=True)  # as is noted around a cell
         typed(lab, folder, "up", "--detach")
+        ledger.end_build(begun)
         project = cli_project(lab, folder / "compose.yaml")
         assert project.name == f"shop-{lab.id}"
         assert project.left() == {"containers": 1, "networks": 1, "volumes": 1}
