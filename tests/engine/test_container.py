@@ -240,7 +240,7 @@ def test_an_application_that_is_slow_itself_is_waited_for(lab, sample, monkeypat
 
 
 def test_a_network_that_reaches_nobody_is_told(lab, sample, spoilt):
-    with pytest.raises(NotReached, match=r"'web' answers inside its container, and .* Read") as lost:
+    with pytest.raises(NotReached, match=r"'web' answers inside its container, but .* Read") as lost:
         serve(lab, sample, name="web", network=spoilt(2))
     assert "Uvicorn running" in lost.value.log
     assert lab.client.containers.list(all=True, filters={"name": lab.name("web")}) == []

@@ -53,7 +53,7 @@ def own_machine(monkeypatch):
 def test_closing_a_lab_leaves_nothing_and_may_be_done_twice(lab, client):
     everything_of(lab)
     assert len(names(client, lab.id)) == 5  # with the volume that marks the lab as open
-    assert "nothing is left" in repr(lab.close())
+    assert "Nothing from this lesson is left" in repr(lab.close())
     assert names(client, lab.id) == []
     assert lab.close().left == ()
 
