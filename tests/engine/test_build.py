@@ -547,7 +547,8 @@ def test_the_records_of_a_build_whose_process_was_killed_are_pruned(lab, project
     build(lab, project, name="readers", progress=False)
     kept = records(lab.client, readers)
 
-    write(project, f"ARG WORD={mine}\nCOPY app /app-${{WORD}}\nRUN echo {mine}\nRUN sleep 100 # {mine}\n")
+    slow = f"RUN sleep 20 # {mine}\nLABEL mine={mine}\n"
+    write(project, f"ARG WORD={mine}\nCOPY app /app-${{WORD}}\nRUN echo {mine}\n{slow}")
     environment = lab.engine.environment
     with pytest.MonkeyPatch.context() as alone:
         # A cache folder, and so a ledger, of its own: the reader's builds are not in it.
@@ -557,16 +558,19 @@ def test_the_records_of_a_build_whose_process_was_killed_are_pruned(lab, project
         killed = subprocess.Popen([sys.executable, "-c", code.format(project=str(project))])
         deadline = time.monotonic() + 100
         # Until its last step runs: one that the engine begins after the kill is beyond what can be told.
-        while not records(lab.client, f"sleep 100 # {mine}"):
+        while not records(lab.client, f"sleep 20 # {mine}"):
             assert killed.poll() is None
             assert time.monotonic() < deadline
             time.sleep(0.1)
         killed.kill()
         killed.wait()
         cleanup.sweep(lab.client)
-        deadline = time.monotonic() + 60  # the engine gives the broken build up when it notices
+        # The engine gives the broken build up when it notices; where other builds go on beside it, at its end.
+        deadline = time.monotonic() + 100
         while records(lab.client, mine):
             assert time.monotonic() < deadline, f"these are left: {records(lab.client, mine)}"
+            for image in lab.client.images.list(filters={"label": f"mine={mine}"}):
+                image.remove(force=True)
             ledger.prune(lab.client, lambda: False)
             time.sleep(0.5)
     assert records(lab.client, readers) == kept

@@ -136,8 +136,14 @@ def _in_order(works: list[_Work]) -> Iterator[Step]:
         unnamed = _UNNAMED_STAGE.fullmatch(stage)
         return bool(unnamed), int(unnamed[1]) if unnamed else stages.index(stage)
 
-    for found, work in sorted(named, key=lambda pair: (place(pair[0]["stage"] or ""), int(pair[0]["number"]))):
-        yield work.step(found)
+    steps: dict[tuple[tuple[bool, int], int], Step] = {}
+    for found, work in named:
+        where = (place(found["stage"] or ""), int(found["number"]))
+        # Beside a build that shares its steps, BuildKit may print one of them twice: once as looked up in the cache.
+        if where not in steps or steps[where].cached:
+            steps[where] = work.step(found)
+    for where in sorted(steps):
+        yield steps[where]
 
 
 def _context_bytes(works: list[_Work]) -> int:
