@@ -145,7 +145,8 @@ def test_lesson(browser, address, lesson):
 
         shown = "\n".join(page.locator(".cell_output pre").all_text_contents())
         streams = ["".join(output["text"]) for output in outputs(lesson) if output["output_type"] == "stream"]
-        printed = [line.rstrip() for text in streams for line in text.split("\n")]
+        # `docker compose logs` clears the line before it prints one.
+        printed = [line.replace("\x1b[2K", "").rstrip() for text in streams for line in text.split("\n")]
         assert printed
         assert [line for line in printed if line not in shown] == []
 
