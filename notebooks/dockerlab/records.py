@@ -205,6 +205,11 @@ class Event:
     what: str
 
 
+def ending(exit_code: int, shutdown_ran: bool | None) -> str:
+    """How a container ended, in the words of a claim: ``exit 137, no shutdown code``."""
+    return f"exit {exit_code}" + {True: ", shutdown code ran", False: ", no shutdown code", None: ""}[shutdown_ran]
+
+
 @dataclass(frozen=True)
 class Stop:
     """One `docker stop`, according to the engine's own events.
@@ -238,9 +243,7 @@ class Stop:
     @property
     def outcome(self) -> str:
         """What a claim compares: ``answered; exit 0, shutdown code ran``, with each request's outcome first."""
-        parts = [request.outcome for request in self.requests]
-        ran = {True: ", shutdown code ran", False: ", no shutdown code", None: ""}[self.shutdown_ran]
-        return "; ".join([*parts, f"exit {self.exit_code}{ran}"])
+        return "; ".join([*(request.outcome for request in self.requests), ending(self.exit_code, self.shutdown_ran)])
 
     @property
     def pace(self) -> str:

@@ -158,6 +158,16 @@ def test_steps_from_the_cache_are_in_the_order_of_the_dockerfile_whatever_that_o
     assert (build.ran, build.outcome) == ((), "nothing")
 
 
+@pytest.mark.parametrize("twice", ["before", "after"])
+def test_a_step_that_is_printed_twice_is_one_and_ran_if_one_of_them_did(read, twice):
+    """Beside a build that shares it: `WORKDIR` once as looked up, `RUN` once more as looked up."""
+    again = f"#11 [4/5] {PIP}\n#11 CACHED\n\n#12 [2/5] WORKDIR /code\n#12 CACHED\n\n"
+    mark = "#6 [2/5]" if twice == "before" else "#9 [5/5]"
+    build = read(FIRST.replace(mark, again + mark))
+    assert [step.instruction.split()[0] for step in build.steps] == ["FROM", "WORKDIR", "COPY", "RUN", "COPY"]
+    assert [step.cached for step in build.steps] == [True, True, False, False, False]
+
+
 def test_stages_one_after_the_other_and_an_image_that_was_pulled(read):
     build = read(STAGES)
     assert repr(build).splitlines() == [

@@ -7,14 +7,13 @@ as it should is a solution.
 from __future__ import annotations
 
 import html
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from .. import folders
 from ..errors import LabError
-from ..lab import workspace
+from ..lab import notebook, workspace
 from ..lab.lab import Lab
 
 
@@ -96,8 +95,7 @@ class LessonExercise:
 
 
 def _paragraph(text: str) -> str:
-    """Text as HTML, where what stands between backticks is code."""
-    return "<p>" + re.sub("`([^`]+)`", r"<code>\1</code>", html.escape(text)) + "</p>"
+    return f"<p>{notebook.with_code(text)}</p>"
 
 
 @dataclass(frozen=True)

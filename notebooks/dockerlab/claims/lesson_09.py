@@ -28,7 +28,7 @@ _SECONDS = 170
 _COLUMNS = 120
 """The width of the terminal for which the report card is written."""
 
-_COLOURS = ("FORCE_COLOR", "CLICOLOR_FORCE")  # a kernel sets them, and its cells show text
+_COLORS = ("FORCE_COLOR", "CLICOLOR_FORCE")  # a kernel sets them, and its cells show text
 
 _ROW = re.compile(r"^\S (pass|warn|fail|not measured) +([a-z0-9-]+): ", re.MULTILINE)
 """A check's first line in a report card: a sign, the verdict, the check."""
@@ -84,7 +84,7 @@ def turned(before: Mapping[str, str], after: Mapping[str, str]) -> list[dict[str
 
 
 def _run(command: list[str], lab: Lab, folder: Path) -> TypedAudit:
-    environment = {name: value for name, value in os.environ.items() if name not in _COLOURS}
+    environment = {name: value for name, value in os.environ.items() if name not in _COLORS}
     environment |= {"BASE_IMAGE": lab.base_image, "COLUMNS": str(_COLUMNS), "PYTHONUTF8": "1"}
     try:
         ended = subprocess.run(

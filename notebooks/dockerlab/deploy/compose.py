@@ -24,7 +24,7 @@ from docker.models.containers import Container
 from ..build.builder import build
 from ..errors import ComposeFailed, ComposeMissing, LabError
 from ..lab.lab import Lab
-from ..records import Build, Stop
+from ..records import Build, Stop, ending
 from ..run.container import Service, errors_explained
 from ..run.stop import SHUTDOWN
 from ..run.stop import stop as observe
@@ -194,8 +194,7 @@ class ComposeProject:
         state = self.container(service).attrs["State"]
         if state["Running"]:
             raise LabError(f"{service} still runs.", f"Stop it: docker compose stop {service}")
-        ran = "shutdown code ran" if SHUTDOWN in self.logs(service) else "no shutdown code"
-        return f"exit {state['ExitCode']}, {ran}"
+        return ending(state["ExitCode"], SHUTDOWN in self.logs(service))
 
     def stop(
         self,

@@ -146,15 +146,10 @@ class Progress:
         head = "".join(f"<th {left}>{title}</th>" for title in ("lesson", "question", "minutes"))
         rows = "".join(
             f'<tr><td>{_state(lesson, done)}</td><td {left}><a href="{html.escape(lesson.name)}.ipynb">'
-            f"{_code(lesson.question)}</a></td><td>{lesson.time}</td></tr>"
+            f"{notebook.with_code(lesson.question)}</a></td><td>{lesson.time}</td></tr>"
             for lesson, done in self.done.items()
         )
         return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
-
-
-def _code(text: str) -> str:
-    """Text as HTML, where what stands between backticks is code."""
-    return re.sub("`([^`]+)`", r"<code>\1</code>", html.escape(text))
 
 
 def _state(lesson: Lesson, done: bool) -> str:
