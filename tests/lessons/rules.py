@@ -129,6 +129,9 @@ def shell(notebook: NotebookNode, name: str) -> Iterator[str]:
             made = re.search(r"\bdocker (run|create|build|(?:network|volume) create)\b", command)
             if made and "--label $LABEL" not in command:
                 yield f"{cell.id} has a `docker {made[1]}` without --label $LABEL: nothing would find what it makes"
+            for log in re.findall(r"\| tee (\S+?\.log)", command):
+                if sum(cell.source.count(log) for cell in code_cells(notebook)) < 2:
+                    yield f"{cell.id} hides behind `tee {log}` whether the build failed: nothing reads that file"
             if re.search(r"[|;&]", command.replace("2>&1", "")) and not PIPE.search(command):
                 yield f"{cell.id} has a ! command whose failure is hidden by what follows it: {command.strip()}"
         for call in calls(code):

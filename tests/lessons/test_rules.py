@@ -81,6 +81,8 @@ HOLES = [
     ("shell", set_source("%%writefile .env\nCOMPOSE_PROJECT_NAME=shop")),
     ("shell", set_source("%%writefile compose.yaml\nservices: {web: {image: a, container_name: web}}")),
     ("shell", set_source("!docker inspect web | head -n 1")),
+    ("shell", set_source("!docker build --label $LABEL . 2>&1 | tee build.log")),
+    ("shell", set_source("!docker build --label $LABEL . 2>&1 | tail")),
     ("shell", set_source("!false; true")),
     ("shell", set_source("!false || true")),
     ("shell", set_source("x = !false")),
