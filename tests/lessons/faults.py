@@ -170,8 +170,8 @@ FAULTS: list[Fault] = [
     Fault(
         "02_build_and_run",
         "the unpublished container is published",
-        "--name hidden-$LAB exposed-$LAB",
-        "--name hidden-$LAB --publish 127.0.0.1::80 exposed-$LAB",
+        "--name exposed-$LAB exposed-$LAB",
+        "--name exposed-$LAB --publish 127.0.0.1::80 exposed-$LAB",
         "claim-ports",
     ),
     Fault(

@@ -61,9 +61,9 @@ CLAIMS = [
     Claim(
         "run.ports",
         "Each container has a port 80 of its own; --publish leads there from this machine, and EXPOSE does not.",
-        {"mycontainer and second": "one port each", "hidden": "no port", "reached from": "inside"},
+        {"mycontainer and second": "one port each", "exposed": "no port", "reached from": "inside"},
         "https://docs.docker.com/reference/dockerfile/#expose",
-        "hidden has EXPOSE 80, and no --publish. From where do requests reach its application?",
+        "exposed has EXPOSE 80, and no --publish. From where do requests reach its application?",
         {
             "From this machine and from inside the container": {"reached from": "outside, inside"},
             "From inside the container only": {"reached from": "inside"},
