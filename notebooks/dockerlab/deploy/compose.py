@@ -25,11 +25,11 @@ from ..build.builder import build
 from ..errors import ComposeFailed, ComposeMissing, LabError
 from ..lab.lab import Lab
 from ..records import Build, Stop, ending
-from ..run.container import Service, errors_explained
+from ..run.container import Service, container_logged, errors_explained
 from ..run.stop import SHUTDOWN
 from ..run.stop import stop as observe
 from ..run.traffic import send
-from ..wait import tries, until
+from ..wait import tries
 from .docker_cli import advice, run_command
 
 DEFAULT_GRACE_SECONDS = 10
@@ -157,11 +157,10 @@ class ComposeProject:
         """Wait until a service has printed a text so many times.
 
         Raises:
-            LabError: time was up before.
+            LabError: it ended, or time was up, before.
         """
-        if not until(lambda: self.logs(service).count(text) >= times, seconds, every=0.1):
-            seen = f"{service} has not printed {text!r} {times} times within {seconds:g} s."
-            raise LabError(seen, f"Look at its log: docker compose logs {service}")
+        with errors_explained(self.lab, service):
+            container_logged(self.container(service), service, text, seconds, times)
 
     def moment(self, service: str, what: str) -> datetime:
         """When a service's container was last started, or ended: ``StartedAt``, ``FinishedAt``."""

@@ -306,7 +306,7 @@ def serve(
     return service
 
 
-def until_logged(lab: Lab, name: str, text: str, seconds: float = 60) -> None:
+def until_logged(lab: Lab, name: str, text: str, seconds: float = 60, *, times: int = 1) -> None:
     """Wait until a container that a typed command started has printed a text.
 
     Args:
@@ -314,24 +314,36 @@ def until_logged(lab: Lab, name: str, text: str, seconds: float = 60) -> None:
         name: of the container, without ``-$LAB``: ``web``.
         text: what to wait for in its log.
         seconds: how long it may take.
+        times: how often it has to be there.
 
     Raises:
         LabError: there is no such container; it ended, or time was up, before it had printed that.
     """
     with container_errors_explained(lab, name):
         container = lab.client.containers.get(lab.cli_name(name))
-        for _ in tries(seconds, every=0.1):
-            container.reload()
-            log = container.logs().decode(errors="replace")
-            if text in log:
-                return
-            if container.status == "exited":
-                break
+        container_logged(container, lab.cli_name(name), text, seconds, times)
+
+
+def container_logged(container: Container, name: str, text: str, seconds: float, times: int) -> None:
+    """Wait until a container, which the error calls by a name, has printed a text so many times.
+
+    Raises:
+        LabError: it ended, or time was up, before.
+    """
+    log = ""
+    for _ in tries(seconds, every=0.1):
+        container.reload()
+        log = container.logs().decode(errors="replace")
+        if log.count(text) >= times:
+            return
+        if container.status == "exited":
+            break
     tail = log.strip().splitlines()[-1:] or ["(nothing)"]
+    often = f" {times} times" if times > 1 else ""
     raise LabError(
-        f"{lab.cli_name(name)} has not printed {text!r}: it is {container.status}, and the last line of its log is: "
+        f"{name} has not printed {text!r}{often}: it is {container.status}, and the last line of its log is: "
         f"{tail[0][:LINE_LENGTH]}",
-        f"Look at its log: docker logs {lab.cli_name(name)}",
+        f"Look at its log: docker logs {container.name}",
     )
 
 
